@@ -1,0 +1,241 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import typing as t
+
+from ._document import Document
+from ._errors import InputError, KubenodeError, NodeError, Problem
+
+State = t.Any  # plain JSON data, or None for "not there"
+
+
+class Resource:
+    """One thing on a node. A subclass says how to read it and how to make it so; everything else follows."""
+
+    id: str
+    #: Python libraries that ``write`` imports; asked for before anything is touched.
+    libraries: t.Tuple[str, ...] = ()
+
+    def read(self) -> State:
+        """The actual state: the managed fields only, normalised so that equal things compare equal."""
+        raise NotImplementedError
+
+    def write(self, state: State) -> None:
+        """Makes the node so; idempotent, whatever the state is now."""
+        raise NotImplementedError
+
+    def capture(self) -> t.Any:
+        """JSON data from which ``restore`` puts back everything that ``write`` may change, side effects included."""
+        return self.read()
+
+    def restore(self, token: t.Any) -> None:
+        self.write(token)
+
+    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
+        """Whether the thing must stay although we no longer want it (a folder with foreign files in it)."""
+        return False
+
+    def hash(self, state: State) -> t.Optional[str]:
+        """What the document remembers of a state that was written."""
+        return None if state is None else hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+    def describe(self, state: State) -> str:
+        """The state as text for a person, one fact a line; empty for "not there"."""
+        return outline(state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Want:
+    """One thing and how it should be."""
+
+    resource: Resource
+    state: State
+
+
+@dataclasses.dataclass
+class Part:
+    """One instance of a section of the document, e.g. ``networks/mynet``.
+
+    ``desired`` holds the options with ``auto`` resolved, or None to take the part away. ``revive`` makes a resource
+    from the id in the document: what is no longer wanted is given back by it.
+    """
+
+    section: str
+    instance: str
+    desired: t.Optional[t.Dict[str, t.Any]]
+    wants: t.List[Want]
+    revive: t.Callable[[str], Resource]
+
+
+@dataclasses.dataclass(frozen=True)
+class Change:
+    """What differs: ``before`` becomes ``after``."""
+
+    resource: Resource
+    before: State
+    after: State
+
+    def as_dict(self) -> t.Dict[str, t.Any]:
+        return {"resource": self.resource.id, "before": self.before, "after": self.after}
+
+    def as_diff(self) -> t.Dict[str, str]:
+        name = self.resource.id
+        return {
+            "before_header": name if self.before is not None else f"{name} (absent)",
+            "after_header": name if self.after is not None else f"{name} (absent)",
+            "before": self.resource.describe(self.before),
+            "after": self.resource.describe(self.after),
+        }
+
+
+class MissingLibrary(NodeError):
+    """A Python library is needed to change the node. Nothing was touched."""
+
+    def __init__(self, library: str, reason: str, needed_for: str) -> None:
+        self.library = library
+        super().__init__(f"the Python library {library} is needed on this node to change {needed_for}: {reason}")
+
+
+class ApplyError(NodeError):
+    """A change failed. ``restored`` says whether everything done before it could be put back."""
+
+    def __init__(self, message: str, *, restored: bool) -> None:
+        self.restored = restored
+        super().__init__(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was changed, or in check mode would be, as data and as texts for a person."""
+
+    changes: t.List[Change]
+    diff: t.List[t.Dict[str, str]]
+
+
+def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False) -> Outcome:
+    """Makes the node what ``parts`` want.
+
+    On an error everything done so far is put back and an ApplyError says what failed and whether that worked.
+    """
+    changes = plan(parts, document)
+    outcome = Outcome(changes, [change.as_diff() for change in changes])  # now, while what goes away can still be read
+    if not check:
+        _require_libraries(changes)
+        _apply(changes)
+    return outcome
+
+
+def plan(parts: t.Sequence[Part], document: Document) -> t.List[Change]:
+    """Everything that differs, in the order in which it is to be changed: what is wanted, then in reverse what is no
+    longer wanted (so that new things are there before old ones go), then the document."""
+    wanted: t.Dict[str, Change] = {}
+    after = document
+    for part in parts:
+        for want in part.wants:
+            _add(wanted, want)
+        records = {want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}
+        after = after.with_part(part.section, part.instance, part.desired, records)
+    saved = after.resource()
+    changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
+    return [change for change in changes if change.before != change.after]
+
+
+def _add(wanted: t.Dict[str, Change], want: Want) -> None:
+    known = wanted.get(want.resource.id)
+    if known is None:
+        wanted[want.resource.id] = Change(want.resource, want.resource.read(), want.state)
+    elif known.after != want.state:
+        raise InputError([Problem(want.resource.id, "is wanted in two different states by one run")])
+
+
+def _record(change: Change, document: Document) -> t.Dict[str, t.Any]:
+    """What the document says of one object. Origin and found value are those of the first contact."""
+    known = document.record(change.resource.id)
+    if known is not None:
+        first = {"origin": known["origin"], "found": known["found"]}
+    else:
+        first = {"origin": "created" if change.before is None else "adopted", "found": change.before}
+    return {**first, "hash": change.resource.hash(change.after)}
+
+
+def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> t.List[Change]:
+    """Gives back, in reverse order, what the parts held and nobody holds any more."""
+    wanted = {want.resource.id for part in parts for want in part.wants}
+    held = [(oid, part) for part in parts for oid in before.objects(part.section, part.instance)]
+    leaving = {oid: part for oid, part in held if oid not in wanted and after.record(oid) is None}
+    changes = []
+    for oid, part in reversed(list(leaving.items())):
+        resource = part.revive(oid)
+        if not resource.used_by_others(leaving.keys()):
+            changes.append(Change(resource, resource.read(), before.record(oid)["found"]))
+    return changes
+
+
+def _require_libraries(changes: t.Sequence[Change]) -> None:
+    for change in changes:
+        for library in change.resource.libraries:
+            try:
+                importlib.import_module(library)
+            except Exception as error:  # a library made for another Python raises SyntaxError or TypeError, too
+                raise MissingLibrary(library, f"{type(error).__name__}: {error}", change.resource.id) from error
+
+
+def _apply(changes: t.Sequence[Change]) -> None:
+    undo: t.List[t.Tuple[Resource, t.Any]] = []
+    for change in changes:
+        try:
+            undo.append((change.resource, change.resource.capture()))
+            change.resource.write(change.after)
+            _verify(change)
+        except BaseException as error:
+            _roll_back(change, error, undo)
+
+
+def _verify(change: Change) -> None:
+    now = change.resource.read()
+    if now != change.after:
+        raise NodeError(f"it was written but reads back as {json.dumps(now)} instead of {json.dumps(change.after)}")
+
+
+def _roll_back(failed: Change, error: BaseException, undo: t.List[t.Tuple[Resource, t.Any]]) -> t.NoReturn:
+    left = []
+    for resource, token in reversed(undo):
+        try:
+            resource.restore(token)
+        except Exception as problem:  # the others must be put back, whatever happens to this one
+            left.append(f"{resource.id} ({problem})")
+    if not isinstance(error, Exception):
+        raise error  # the run was interrupted, which the caller must see as such
+    outcome = f"these could not be put back: {', '.join(left)}" if left else "everything done before it was put back, the node is as it was"
+    reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
+    raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {outcome}", restored=not left) from error
+
+
+def outline(state: State, indent: str = "") -> str:
+    """JSON data as lines for a person: ``mtu: 1450``, lists with dashes."""
+    if state is None:
+        return ""
+    if isinstance(state, dict):
+        return "".join(_outline_item(f"{indent}{key}:", value, indent) for key, value in state.items())
+    if isinstance(state, (list, tuple)):
+        return "".join(_outline_item(f"{indent}-", value, indent) for value in state)
+    return f"{indent}{_scalar(state)}\n"
+
+
+def _outline_item(label: str, value: State, indent: str) -> str:
+    if isinstance(value, (dict, list, tuple)) and value:
+        return f"{label}\n{outline(value, indent + '  ')}"
+    return f"{label} {_scalar(value)}\n"
+
+
+def _scalar(value: State) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

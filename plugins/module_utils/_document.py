@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import typing as t
+
+from ._errors import InputError, NodeError, Problem
+from ._host import files
+
+PATH = "/etc/kubenode-network/node.json"
+#: The newest form of the document that this engine reads and writes.
+SCHEMA = 1
+
+Record = t.Dict[str, t.Any]
+
+
+class Document:
+    """The node's document: what this collection made on the node, per section and instance. Immutable.
+
+    ``{"schema": 1, "sections": {SECTION: {INSTANCE: {"desired": {…}, "objects": {ID: RECORD}}}}}`` where a RECORD is
+    ``{"origin": "created" | "adopted", "found": STATE, "hash": TEXT}``.
+    """
+
+    def __init__(self, sections: t.Mapping[str, t.Any], path: str = PATH) -> None:
+        self.sections = sections
+        self.path = path
+
+    @classmethod
+    def load(cls, path: str = PATH) -> Document:
+        data = DocumentFile(path).read()
+        if data is None:
+            return cls({}, path)
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if not isinstance(schema, int) or not isinstance(data.get("sections"), dict):
+            raise NodeError(f"{path} is not a document of this collection: it has no schema number and sections")
+        if schema > SCHEMA:
+            raise InputError(
+                [Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")]
+            )
+        return cls(data["sections"], path)
+
+    def desired(self, section: str, instance: str) -> t.Optional[t.Dict[str, t.Any]]:
+        return self.sections.get(section, {}).get(instance, {}).get("desired")
+
+    def instances(self, section: str) -> t.List[str]:
+        return list(self.sections.get(section, {}))
+
+    def objects(self, section: str, instance: str) -> t.Dict[str, Record]:
+        return self.sections.get(section, {}).get(instance, {}).get("objects", {})
+
+    def record(self, object_id: str) -> t.Optional[Record]:
+        """What is known of an object, whichever part holds it (all holders have the same origin and found value)."""
+        for section, instance in self.holders(object_id):
+            return self.objects(section, instance)[object_id]
+        return None
+
+    def holders(self, object_id: str) -> t.List[t.Tuple[str, str]]:
+        """The parts, as (section, instance), that hold an object."""
+        return [(section, name) for section, parts in self.sections.items() for name, part in parts.items() if object_id in part["objects"]]
+
+    def records(self, kind: str) -> t.List[Record]:
+        """The records of all objects whose id begins with ``kind``."""
+        parts = [part for instances in self.sections.values() for part in instances.values()]
+        return [record for part in parts for oid, record in part["objects"].items() if oid.startswith(kind)]
+
+    def found_contents(self) -> t.Set[str]:
+        """SHA-256 of every content that was found on the node and is to be given back one day."""
+        found = [record["found"] for record in self.records("file:") if record["found"]]
+        return {state["sha256"] for state in found if "sha256" in state}
+
+    def with_part(self, section: str, instance: str, desired: t.Optional[t.Dict[str, t.Any]], objects: t.Dict[str, Record]) -> Document:
+        """The same document with one part replaced, or taken out when ``desired`` is None."""
+        sections = copy.deepcopy(dict(self.sections))
+        if desired is not None:
+            sections.setdefault(section, {})[instance] = {"desired": desired, "objects": objects}
+        elif section in sections:
+            sections[section].pop(instance, None)
+            if not sections[section]:
+                del sections[section]
+        return Document(sections, self.path)
+
+    def state(self) -> t.Optional[t.Dict[str, t.Any]]:
+        return {"schema": SCHEMA, "sections": self.sections} if self.sections else None
+
+    def resource(self) -> DocumentFile:
+        return DocumentFile(self.path)
+
+
+class DocumentFile:
+    """The document as the last thing that a run changes (a ``Resource`` of ``_converge``, by shape)."""
+
+    libraries: t.Tuple[str, ...] = ()
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.id = f"document:{path}"
+
+    def read(self) -> t.Any:
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise NodeError(f"{self.path} cannot be read: {error}; move it away to start afresh (nothing it names will be removed)") from error
+
+    def write(self, state: t.Any) -> None:
+        folder = os.path.dirname(self.path)
+        if state is None:
+            files.remove(self.path)
+            files.remove_folder(folder)
+            return
+        files.make_folder(folder, 0o755)
+        text = json.dumps(state, indent=1, sort_keys=False) + "\n"
+        files.write(self.path, files.Bytes(text.encode()), mode=0o600)
+
+    capture = read
+    restore = write
+
+    def describe(self, state: t.Any) -> str:
+        """What is ours, a line each; the settings that follow from the options are shown with the things themselves."""
+        lines = []
+        for section, instances in (state or {}).get("sections", {}).items():
+            for instance, part in instances.items():
+                lines += [f"{section}/{instance} {oid}: {record['origin']}\n" for oid, record in part["objects"].items()]
+                lines.append(f"{section}/{instance} {json.dumps(part['desired'], sort_keys=True)}\n")
+        return "".join(lines)

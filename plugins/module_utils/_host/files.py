@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import typing as t
+
+from .._errors import NodeError
+
+#: Contents that were found on the node and may be wanted back, each under its SHA-256.
+STORE = "/var/lib/kubenode-network/found"
+CHUNK = 1 << 20
+
+
+class Content(t.Protocol):
+    """Bytes to be written, with their SHA-256 known beforehand."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    def chunks(self) -> t.Iterator[bytes]: ...
+
+
+class Bytes:
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.sha256 = hashlib.sha256(data).hexdigest()
+
+    def chunks(self) -> t.Iterator[bytes]:
+        yield self.data
+
+
+class FileContent:
+    """The content of a file, read when it is needed."""
+
+    def __init__(self, path: str, sha256: t.Optional[str] = None) -> None:
+        self.path = path
+        self.sha256 = sha256 or sha256_of(path)
+
+    def chunks(self) -> t.Iterator[bytes]:
+        with open(self.path, "rb") as file:
+            yield from iter(lambda: file.read(CHUNK), b"")
+
+
+def sha256_of(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_text(path: str) -> t.Optional[str]:
+    """The file's text, None when there is none; bytes that are not UTF-8 are replaced."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def state(path: str) -> t.Optional[t.Dict[str, t.Any]]:
+    """``{"sha256", "mode" ("0644"), "owner" (uid), "group" (gid)}``, ``{"symlink": target}`` or None."""
+    try:
+        info = os.lstat(path)
+        if stat.S_ISLNK(info.st_mode):
+            return {"symlink": os.readlink(path)}
+        if not stat.S_ISREG(info.st_mode):
+            raise NodeError(f"{path} is neither a file nor a symbolic link")
+        return {"sha256": sha256_of(path), "mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int = 0) -> None:
+    """Puts a whole file in place by one rename within its folder.
+
+    A loader that watches the folder sees nothing but the rename: the temporary name ends in ``.tmp``, which no loader
+    of CNI configuration reads, and the file is complete, labelled and synced before (cni.md section 8).
+    """
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "wb") as file:
+            _fill(file, content, path)
+            os.fchown(descriptor, owner, group)
+            os.fchmod(descriptor, mode)
+            _label(temporary, path)
+            file.flush()
+            os.fsync(descriptor)
+        os.rename(temporary, path)
+        _sync_folder(folder)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _fill(file: t.BinaryIO, content: Content, path: str) -> None:
+    digest = hashlib.sha256()
+    for chunk in content.chunks():
+        digest.update(chunk)
+        file.write(chunk)
+    if digest.hexdigest() != content.sha256:
+        raise NodeError(f"{path} was not written: its source changed while it was read")
+
+
+def _label(temporary: str, path: str) -> None:
+    """Gives the file the SELinux label of its final name; before the rename, or a loader might be denied."""
+    if not os.path.exists("/sys/fs/selinux/enforce"):
+        return
+    import selinux  # only there on SELinux hosts, as a package of the distribution that Ansible itself asks for
+
+    selinux.lsetfilecon(temporary, selinux.matchpathcon(path, stat.S_IFREG)[1])
+
+
+def symlink(path: str, target: str) -> None:
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+    _sync_folder(folder)
+
+
+def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
+    os.chown(path, owner, group, follow_symlinks=False)
+    os.chmod(path, mode)
+
+
+def remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(path)
+        _sync_folder(os.path.dirname(path))
+
+
+def folder_state(path: str) -> t.Optional[t.Dict[str, t.Any]]:
+    """``{"mode", "owner", "group"}`` or None. A symbolic link to a folder counts as the folder."""
+    try:
+        info = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISDIR(info.st_mode):
+        raise NodeError(f"{path} is there but is not a folder")
+    return {"mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
+
+
+def make_folder(path: str, mode: int) -> None:
+    """Makes the folder and its missing parents (0755), whatever the umask."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    make_folder(parent, 0o755)
+    try:
+        os.mkdir(path)
+        os.chmod(path, mode)
+        _sync_folder(parent)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be made: {error.strerror}") from error
+
+
+def remove_folder(path: str) -> None:
+    """Removes the folder if it is empty; one in use stays."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EBUSY):
+            raise NodeError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def entries(path: str) -> t.List[str]:
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def keep(path: str, sha256: str) -> None:
+    """Keeps the file's content in the store, so that it can be written back later."""
+    kept = os.path.join(STORE, sha256)
+    if os.path.exists(kept):
+        return
+    make_folder(STORE, 0o700)
+    try:
+        os.link(path, kept, follow_symlinks=False)  # files are replaced by rename, so the content stays what it is
+    except OSError:  # another file system
+        write(kept, FileContent(path, sha256), mode=0o600)
+
+
+def kept(sha256: str) -> Content:
+    path = os.path.join(STORE, sha256)
+    if not os.path.exists(path):
+        raise NodeError(f"the content that was found here before is no longer in {STORE} ({sha256})")
+    return FileContent(path, sha256)
+
+
+def forget(hashes: t.Iterable[str]) -> None:
+    """Drops contents from the store, and the store's folders when they are empty."""
+    for sha256 in hashes:
+        remove(os.path.join(STORE, sha256))
+    remove_folder(STORE)
+    remove_folder(os.path.dirname(STORE))
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

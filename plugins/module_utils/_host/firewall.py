@@ -1,0 +1,72 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import json
+import shlex
+import typing as t
+
+from .process import find, output
+
+TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
+NFT_FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
+
+Rule = t.Tuple[str, str]  # chain, the rest of the rule in one spelling
+
+
+def read_nat(family: str) -> t.Tuple[t.Set[str], t.List[Rule]]:
+    """Chains and rules of the nat table, in order. iptables-save never looks a name up in the DNS."""
+    chains, rules = set(), []
+    for line in output([TOOLS[family] + "-save", "-t", "nat"]).splitlines():
+        if line.startswith(":"):
+            chains.add(line[1:].split()[0])
+        elif line.startswith("-A "):
+            _append, chain, *words = shlex.split(line)
+            rules.append((chain, spell(words)))
+    return chains, rules
+
+
+def spell(words: t.Iterable[str]) -> str:
+    """A rule's words as text that both a comparison and iptables-restore can use."""
+    return " ".join(_quote(word) for word in words)
+
+
+def _quote(word: str) -> str:
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' if not word or set(word) & set(" \t\"'\\#") else word
+
+
+def change_nat(family: str, commands: t.Sequence[str]) -> None:
+    """Carries out iptables-restore lines on the nat table as one transaction: all of them or none."""
+    text = "\n".join(["*nat", *commands, "COMMIT", ""])
+    output([TOOLS[family] + "-restore", "--noflush", "-w", "10"], stdin=text)
+
+
+def installed(family: str) -> bool:
+    return find(TOOLS[family]) is not None and find(TOOLS[family] + "-restore") is not None
+
+
+def tables_can_be_removed(family: str) -> bool:
+    """Whether the family's nat table is one of nf_tables and the tool to take it away is there."""
+    return find("nft") is not None and "nf_tables" in output([TOOLS[family], "--version"])
+
+
+def nat_table(family: str) -> t.Optional[t.List[str]]:
+    """What stands in the nat table of nf_tables (chains that hold rules, or are not built in); None without table."""
+    tables = json.loads(output(["nft", "-j", "list", "tables", NFT_FAMILIES[family]]))["nftables"]
+    if not any(item.get("table", {}).get("name") == "nat" for item in tables):
+        return None
+    items = json.loads(output(["nft", "-j", "list", "table", NFT_FAMILIES[family], "nat"]))["nftables"]
+    own_chains = [item["chain"]["name"] for item in items if "chain" in item and "hook" not in item["chain"]]
+    return own_chains + [item["rule"]["chain"] for item in items if "rule" in item]
+
+
+def add_nat_table(family: str) -> None:
+    output(["nft", "add", "table", NFT_FAMILIES[family], "nat"])
+
+
+def delete_nat_table(family: str) -> None:
+    output(["nft", "delete", "table", NFT_FAMILIES[family], "nat"])

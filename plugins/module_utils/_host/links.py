@@ -1,0 +1,139 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+
+from .process import output
+
+# Reading goes through iproute2, which costs a millisecond; pyroute2 costs 140 ms to import and is there to change things.
+
+IFF_UP = 0x1
+IFF_PROMISC = 0x100
+IFA_F_NODAD = 0x02
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """A network interface as the kernel shows it."""
+
+    name: str
+    index: int
+    kind: str  # "bridge", "veth", … or "" for hardware
+    mtu: int
+    flags: t.FrozenSet[str]  # UP, LOWER_UP (carrier), LOOPBACK, POINTOPOINT, PROMISC, …
+    mac: str
+    master: str  # the bridge or bond that it is a port of, or ""
+    port_of: str  # kind of that master as the port sees it: "bridge", "bond", … or ""
+    addresses: t.Tuple[str, ...]  # "10.0.0.1/24", global scope only, in the kernel's order
+
+
+def read_links() -> t.Dict[str, Link]:
+    """Every link of the node by name."""
+    links = {}
+    for item in json.loads(output(["ip", "-j", "-d", "address", "show"]) or "[]"):
+        if not item:
+            continue  # iproute2 5.10 prints empty objects for what a filter leaves out
+        info = item.get("linkinfo") or {}
+        links[item["ifname"]] = Link(
+            name=item["ifname"],
+            index=item["ifindex"],
+            kind=info.get("info_kind", ""),
+            mtu=item["mtu"],
+            flags=frozenset(item["flags"]),
+            mac=item.get("address", ""),
+            master=item.get("master", ""),
+            port_of=info.get("info_slave_kind", ""),
+            addresses=tuple(
+                f"{address['local']}/{address['prefixlen']}"
+                for address in item.get("addr_info", [])
+                if address.get("scope") == "global" and "local" in address
+            ),
+        )
+    return links
+
+
+def default_route_links() -> t.Set[str]:
+    """Names of the links by which a default route of either family leaves, ECMP next hops included."""
+    names = set()
+    for route in _routes("-4", "default") + _routes("-6", "default"):
+        hops = route.get("nexthops") or [route]
+        names.update(hop["dev"] for hop in hops if "dev" in hop)
+    return names
+
+
+def router_advertised_links() -> t.Set[str]:
+    """Names of the links whose IPv6 default route the kernel learned from router advertisements."""
+    return {route["dev"] for route in _routes("-6", "default") if route.get("protocol") == "ra" and "dev" in route}
+
+
+def _routes(family: str, *selector: str) -> t.List[t.Dict[str, t.Any]]:
+    return [route for route in json.loads(output(["ip", "-j", family, "route", "show", *selector]) or "[]") if route]
+
+
+def create_bridge(name: str, mac: str) -> None:
+    with _netlink() as netlink:
+        netlink.link("add", ifname=name, kind="bridge", address=mac)
+
+
+def delete_link(name: str) -> None:
+    with _netlink() as netlink:
+        netlink.link("del", index=_index(netlink, name))
+
+
+def set_mtu(name: str, mtu: int) -> None:
+    """Sets the MTU so that the kernel keeps it.
+
+    A bridge follows the smallest MTU of its ports, and goes back to 1500 without ports, until somebody sets its MTU;
+    setting the value that it has already does not count, so it goes by way of another one (kubenet.md section 4).
+    """
+    with _netlink() as netlink:
+        index = _index(netlink, name)
+        if netlink.get_links(index)[0].get_attr("IFLA_MTU") == mtu:
+            netlink.link("set", index=index, mtu=mtu - 1 if mtu > 1280 else mtu + 1)
+        netlink.link("set", index=index, mtu=mtu)
+
+
+def set_flags(name: str, *, up: t.Optional[bool] = None, promisc: t.Optional[bool] = None) -> None:
+    flags = (IFF_UP if up else 0) | (IFF_PROMISC if promisc else 0)
+    mask = (IFF_UP if up is not None else 0) | (IFF_PROMISC if promisc is not None else 0)
+    with _netlink() as netlink:
+        netlink.link("set", index=_index(netlink, name), flags=flags, change=mask)
+
+
+def set_mac(name: str, mac: str) -> None:
+    with _netlink() as netlink:
+        netlink.link("set", index=_index(netlink, name), address=mac)
+
+
+def add_address(name: str, address: str) -> None:
+    """Adds ``10.0.0.1/24`` or ``fd00::1/64``. IPv6 without duplicate address detection: on a bridge without ports it
+    would never end, and pods could not use their gateway in their first second."""
+    host, _slash, length = address.partition("/")
+    with _netlink() as netlink:
+        if ":" in host:
+            netlink.addr("add", index=_index(netlink, name), address=host, prefixlen=int(length), flags=IFA_F_NODAD)
+        else:
+            netlink.addr("add", index=_index(netlink, name), address=host, prefixlen=int(length))
+
+
+def delete_address(name: str, address: str) -> None:
+    host, _slash, length = address.partition("/")
+    with _netlink() as netlink:
+        netlink.addr("del", index=_index(netlink, name), address=host, prefixlen=int(length))
+
+
+def _netlink() -> t.Any:
+    from pyroute2 import IPRoute
+
+    return IPRoute()
+
+
+def _index(netlink: t.Any, name: str) -> int:
+    return netlink.link_lookup(ifname=name)[0]

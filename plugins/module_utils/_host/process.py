@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+
+from .._errors import NodeError
+
+#: sudo and cron often leave the sbin folders out, where the firewall tools live.
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+
+
+def find(program: str) -> t.Optional[str]:
+    """The program's path, or None when it is not installed."""
+    for folder in PATH.split(os.pathsep):
+        path = os.path.join(folder, program)
+        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Optional[t.Mapping[str, str]] = None, timeout: float = 60) -> subprocess.CompletedProcess:
+    """Runs a program in the C locale and returns its result, whatever its exit status."""
+    try:
+        return subprocess.run(
+            list(argv),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={"PATH": PATH, "LC_ALL": "C", "LANG": "C", **(env or {})},
+        )
+    except FileNotFoundError as error:
+        raise NodeError(f"{argv[0]} is not installed on this node") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NodeError(f"{argv[0]} could not be run: {error}") from error
+
+
+def output(argv: t.Sequence[str], *, stdin: str = "", timeout: float = 60) -> str:
+    """Runs a program that must succeed and returns what it printed."""
+    result = run(argv, stdin=stdin, timeout=timeout)
+    if result.returncode != 0:
+        said = (result.stderr or result.stdout).strip().replace("\n", "; ")
+        raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {said}")
+    return result.stdout

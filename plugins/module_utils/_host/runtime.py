@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import re
+import typing as t
+
+from .._errors import NodeError
+from .files import read_text
+
+CONTAINERD = "/etc/containerd/config.toml"
+CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so."""
+
+    bin_dirs: t.Tuple[str, ...] = ("/opt/cni/bin",)
+    conf_dir: str = "/etc/cni/net.d"
+    source: str = ""  # empty: nothing is configured, these are every runtime's own defaults
+
+
+def read() -> Settings:
+    """The settings of containerd (cni.md 7.1), else of CRI-O (7.2), else the defaults that they share."""
+    for path in [CONTAINERD, CRIO[0], *_drop_ins(CRIO[1])]:
+        text = read_text(path)
+        if text is not None:
+            return _settings(path, _tables(path, text))
+    return Settings()
+
+
+def _drop_ins(folder: str) -> t.List[str]:
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if name.endswith(".conf")]
+
+
+def _settings(path: str, tables: t.Dict[str, t.Any]) -> Settings:
+    if path == CONTAINERD:
+        plugins = {**_table(tables, "plugins"), **_imported_plugins(tables)}
+        cni = _table(plugins, "io.containerd.grpc.v1.cri", "cni") or _table(plugins, "io.containerd.cri.v1.runtime", "cni")
+        folders, conf_dir = cni.get("bin_dirs") or cni.get("bin_dir"), cni.get("conf_dir")
+    else:
+        network = _table(tables, "crio", "network")
+        folders, conf_dir = network.get("plugin_dirs"), network.get("network_dir")
+    default = Settings()
+    folders = [folders] if isinstance(folders, str) else folders or list(default.bin_dirs)
+    conf_dir = conf_dir or default.conf_dir
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in [*folders, conf_dir]):
+        raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected texts)")
+    return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path)
+
+
+def _imported_plugins(tables: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
+    plugins: t.Dict[str, t.Any] = {}
+    for pattern in tables.get("imports") or []:
+        for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
+            plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
+    return plugins
+
+
+def _table(tables: t.Any, *names: str) -> t.Dict[str, t.Any]:
+    for name in names:
+        tables = tables.get(name, {}) if isinstance(tables, dict) else {}
+    return tables if isinstance(tables, dict) else {}
+
+
+def _tables(path: str, text: str) -> t.Dict[str, t.Any]:
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10 and older have no TOML reader
+        return _plain_tables(text)
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        raise NodeError(f"{path} is not TOML: {error}") from error
+
+
+def _plain_tables(text: str) -> t.Dict[str, t.Any]:
+    """Table headers and ``key = "text"`` or ``key = ["text", …]``: all that the settings read here are made of."""
+    root: t.Dict[str, t.Any] = {}
+    table = root
+    array = re.compile(r"^(\s*[A-Za-z0-9_-]+\s*=\s*)\[([^\]]*)\]", re.MULTILINE)
+    text = array.sub(lambda match: match.group(1) + "[" + match.group(2).replace("\n", " ") + "]", text)
+    for line in text.splitlines():
+        header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
+        setting = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*=\s*(\[.*\]|\"[^\"]*\"|'[^']*')\s*(#.*)?", line)
+        if header:
+            table = root
+            for words in re.findall(r"\"([^\"]+)\"|'([^']+)'|([A-Za-z0-9_-]+)", header.group(1)):
+                table = table.setdefault("".join(words), {})
+        elif setting:
+            values = ["".join(words) for words in re.findall(r"\"([^\"]*)\"|'([^']*)'", setting.group(2))]
+            table[setting.group(1)] = values if setting.group(2).startswith("[") else values[0]
+    return root

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import typing as t
+
+from .._converge import Resource, State
+from .._host import links
+
+
+class Bridge(Resource):
+    """A Linux bridge with its gateway addresses.
+
+    State: ``{"addresses": ["10.244.1.1/24"], "mac", "mtu": bytes, "promisc": bool, "up": bool}``. Addresses are all of
+    global scope: the CNI bridge plugin refuses a pod when another IPv4 address is there (cni.md 3.1 forceAddress).
+    Everything is changed in place, a bridge with pods on it is never made anew.
+    """
+
+    libraries = ("pyroute2",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.id = f"bridge:{name}"
+
+    def read(self) -> State:
+        link = links.read_links().get(self.name)
+        if link is None:
+            return None
+        return {
+            "addresses": sorted(link.addresses),
+            "mac": link.mac,
+            "mtu": link.mtu,
+            "promisc": "PROMISC" in link.flags,
+            "up": "UP" in link.flags,
+        }
+
+    def write(self, state: State) -> None:
+        now = self.read()
+        if state is None:
+            if now is not None:
+                links.delete_link(self.name)
+            return
+        if now is None:
+            links.create_bridge(self.name, state["mac"])
+            now = {**self.read(), "mtu": None}
+        self._change(now, state)
+
+    def _change(self, now: t.Dict[str, t.Any], state: t.Dict[str, t.Any]) -> None:
+        if now["mac"] != state["mac"]:
+            links.set_mac(self.name, state["mac"])
+        if now["mtu"] != state["mtu"]:
+            links.set_mtu(self.name, state["mtu"])
+        for address in state["addresses"]:
+            if address not in now["addresses"]:
+                links.add_address(self.name, address)
+        for address in now["addresses"]:
+            if address not in state["addresses"]:
+                links.delete_address(self.name, address)
+        if (now["up"], now["promisc"]) != (state["up"], state["promisc"]):
+            links.set_flags(self.name, up=state["up"], promisc=state["promisc"])
+
+
+def revive(object_id: str) -> Resource:
+    return Bridge(object_id.partition(":")[2])

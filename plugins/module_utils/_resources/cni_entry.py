@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from .._cni import entries, model
+from .._converge import Resource, State
+from .._errors import NodeError
+from .._host import files
+from .file import File
+
+
+class CniEntry(Resource):
+    """One plugin's entry in a network list that somebody else wrote. State: the entry, or None when it has none.
+
+    Everything else in the file, the order of its keys too, stays as it is.
+    """
+
+    def __init__(self, path: str, plugin: str) -> None:
+        self.path = path
+        self.plugin = plugin
+        self.id = f"cni_entry:{path}#{plugin}"
+
+    def read(self) -> State:
+        text = files.read_text(self.path)
+        if text is None:
+            return None
+        chain = self._parse(text)["plugins"]
+        index = entries.find_entry(chain, self.plugin)
+        return None if index is None else chain[index]
+
+    def write(self, state: State) -> None:
+        text = files.read_text(self.path)
+        if text is None:
+            if state is not None:
+                raise NodeError(f"{self.path} is no longer there")
+            return
+        config = self._parse(text)
+        changed = entries.without_entry(config, self.plugin) if state is None else entries.with_entry(config, state)
+        if changed != config:
+            now = File(self.path).read()
+            content = files.Bytes(model.render(changed).encode())
+            target = os.path.realpath(self.path)
+            files.write(target, content, mode=int(now.get("mode", "0644"), 8), owner=now.get("owner", 0), group=now.get("group", 0))
+
+    def _parse(self, text: str) -> t.Dict[str, t.Any]:
+        try:
+            return model.parse(text, os.path.basename(self.path))
+        except ValueError as error:
+            raise NodeError(f"{self.path} is not a valid network list: {error}") from error
+
+    def capture(self) -> State:
+        return File(self.path).capture()
+
+    def restore(self, token: State) -> None:
+        File(self.path).write(token)
+
+    def describe(self, state: State) -> str:
+        return "" if state is None else json.dumps(state, indent=2) + "\n"
+
+
+def revive(object_id: str) -> CniEntry:
+    path, _hash, plugin = object_id.partition(":")[2].rpartition("#")
+    return CniEntry(path, plugin)

@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .._converge import Resource, State, Want
+from .._document import Document
+from .._host import files
+
+
+class File(Resource):
+    """A file, by content, mode and owner.
+
+    State: ``{"sha256", "mode", "owner", "group"}``, or ``{"symlink": target}`` for a link that was found there.
+    """
+
+    def __init__(self, path: str, content: t.Optional[files.Content] = None, *, binary: bool = False) -> None:
+        self.path = path
+        self.id = f"file:{path}"
+        self.content = content
+        self.binary = binary
+
+    def wanted(self, mode: int = 0o644) -> State:
+        """The state in which the file holds this resource's content, owned by root."""
+        assert self.content is not None
+        return {"sha256": self.content.sha256, "mode": f"{mode:04o}", "owner": 0, "group": 0}
+
+    def read(self) -> State:
+        return files.state(self.path)
+
+    def write(self, state: State) -> None:
+        if state is None:
+            files.remove(self.path)
+        elif "symlink" in state:
+            files.symlink(self.path, state["symlink"])
+        elif self._same_content(state):
+            files.chown_chmod(self.path, mode=int(state["mode"], 8), owner=state["owner"], group=state["group"])
+        else:
+            files.write(self.path, self._source(state["sha256"]), mode=int(state["mode"], 8), owner=state["owner"], group=state["group"])
+
+    def _same_content(self, state: State) -> bool:
+        return (self.read() or {}).get("sha256") == state["sha256"]
+
+    def _source(self, sha256: str) -> files.Content:
+        return self.content if self.content is not None and self.content.sha256 == sha256 else files.kept(sha256)
+
+    def capture(self) -> State:
+        state = self.read()
+        if state is not None and "sha256" in state:
+            files.keep(self.path, state["sha256"])
+        return state
+
+    def hash(self, state: State) -> t.Optional[str]:
+        return None if state is None else state.get("sha256")
+
+    def describe(self, state: State) -> str:
+        if state is None:
+            return ""
+        if self.binary or "symlink" in state:
+            return super().describe(state)
+        facts = f"# mode {state['mode']}, owner {state['owner']}:{state['group']}\n"
+        return facts + self._text(state["sha256"])
+
+    def _text(self, sha256: str) -> str:
+        now = self.read()
+        if now is not None and now.get("sha256") == sha256:
+            return files.read_text(self.path) or ""
+        return b"".join(self._source(sha256).chunks()).decode("utf-8", "replace")
+
+
+class Folder(Resource):
+    """A folder, by mode and owner. State: ``{"mode", "owner", "group"}``. It only goes away when it is empty."""
+
+    def __init__(self, path: str, *, stays: bool = False) -> None:
+        self.path = path
+        self.id = f"folder:{path}"
+        #: A runtime that watches the folder loses it for good when it is removed (containerd 2.1 exits), so some stay.
+        self.stays = stays
+
+    def read(self) -> State:
+        return files.folder_state(self.path)
+
+    def write(self, state: State) -> None:
+        if state is None:
+            files.remove_folder(self.path)
+            return
+        files.make_folder(self.path, int(state["mode"], 8))
+        files.chown_chmod(self.path, mode=int(state["mode"], 8), owner=state["owner"], group=state["group"])
+
+    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
+        return self.stays or any(f"file:{self.path}/{name}" not in releasing for name in files.entries(self.path))
+
+
+ROOT_FOLDER = {"mode": "0755", "owner": 0, "group": 0}
+
+
+def folder_wants(path: str, document: Document, *, stays: bool = False) -> t.List[Want]:
+    """The folder and its parents, as far as they are missing or were made by us. One that others made is theirs: it
+    stays as it is (cni.md section 8)."""
+    parent = os.path.dirname(path)
+    wants = folder_wants(parent, document, stays=stays) if parent != path else []
+    folder = Folder(path, stays=stays)
+    record = document.record(folder.id)
+    state = folder.read()
+    if state is None or (record is not None and record["origin"] == "created"):
+        wants.append(Want(folder, state or ROOT_FOLDER))
+    return wants
+
+
+def revive(object_id: str, *, binary: bool = False, folders_stay: bool = False) -> Resource:
+    """The resource of an id that the document names."""
+    kind, _colon, path = object_id.partition(":")
+    return Folder(path, stays=folders_stay) if kind == "folder" else File(path, binary=binary)

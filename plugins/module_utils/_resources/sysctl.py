@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import typing as t
+
+from .._converge import Resource, State
+from .._host import sysctls
+
+#: What the kernel rewrites when a forwarding switch is turned: every link's own switch, and for IPv4 accept_redirects
+#: (net/ipv4/devinet.c inet_forward_change, net/ipv6/addrconf.c addrconf_fixup_forwarding).
+SIDE_EFFECTS = {
+    "net/ipv4/ip_forward": ("net/ipv4/conf", ("forwarding",), "net/ipv4/conf/all/accept_redirects"),
+    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf", ("forwarding",), None),
+}
+
+
+class Sysctl(Resource):
+    """One kernel parameter. State: its value as text, or None when the kernel does not have the key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.id = f"sysctl:{key}"
+
+    def read(self) -> State:
+        return sysctls.read(self.key)
+
+    def write(self, state: State) -> None:
+        if state is not None and sysctls.read(self.key) != state:
+            sysctls.write(self.key, state)
+
+    def capture(self) -> t.Any:
+        return {"value": self.read(), "beside": {key: sysctls.read(key) for key in self._beside()}}
+
+    def _beside(self) -> t.List[str]:
+        if self.key not in SIDE_EFFECTS:
+            return []
+        folder, names, single = SIDE_EFFECTS[self.key]
+        keys = [f"{folder}/{link}/{name}" for link in sysctls.children(folder) for name in names]
+        return [key for key in keys if key != self.key] + ([single] if single else [])
+
+    def restore(self, token: t.Any) -> None:
+        self.write(token["value"])
+        for key, value in token["beside"].items():
+            now = sysctls.read(key)
+            if value is not None and now is not None and now != value:  # a link may have gone meanwhile
+                sysctls.write(key, value)
+
+    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
+        return self.read() is None  # e.g. the setting of a link that is gone
+
+
+class BrNetfilter(Resource):
+    """The kernel module behind ``net/bridge``, loaded or built in. State: ``{"loaded": true}`` or None. It is never
+    unloaded: others may have begun to rely on it."""
+
+    id = "module:br_netfilter"
+
+    def read(self) -> State:
+        return {"loaded": True} if sysctls.br_netfilter_loaded() else None
+
+    def write(self, state: State) -> None:
+        if state is not None and self.read() is None:
+            sysctls.load_module("br_netfilter")
+
+    def restore(self, token: t.Any) -> None:
+        """Stays loaded."""
+
+    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
+        return True
+
+
+def revive(object_id: str) -> Resource:
+    kind, _colon, key = object_id.partition(":")
+    return BrNetfilter() if kind == "module" else Sysctl(key)
