@@ -1,0 +1,322 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""Networks as people write them: checked, built, rendered and read.
+
+A *config* is the JSON object of one file: a list (``.conflist``) with ``plugins``, or a single configuration (``.conf``,
+``.json``), which is one plugin with ``cniVersion`` and ``name`` beside its keys.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import typing as t
+
+from .._errors import Problem
+from .ipam import check_ipam
+from .keys import CHAINED, INTERFACE, IPAM, PLUGINS, Plugin
+from .kinds import Problems, either, show
+from .versions import older
+
+# Specification, section 1: reserved since 1.0.0, for what passes between runtime and plugin.
+RESERVED = {
+    "runtimeConfig": "the runtime writes it for each pod (expected capabilities, which ask for it)",
+    "prevResult": "the runtime writes it for each pod (expected not to be given)",
+}
+OVERWRITTEN = ("name", "cniVersion")
+
+# libcni pkg/utils ValidateNetworkName.
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+_BOM = "\ufeff"
+
+
+class ConfigError(ValueError):
+    """A loader cannot use the text of a file. ``filename`` and ``reason`` are kept apart for reports."""
+
+    def __init__(self, filename: str, reason: str) -> None:
+        self.filename = filename
+        self.reason = reason
+        super().__init__(f"{filename}: {reason}")
+
+
+def check_name(name: object, path: str = "name") -> list[Problem]:
+    """The name of a network. Loaders take any; every ADD of an illegal one fails."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return []
+    return [Problem(path, f"{show(name)} is not a network name (expected letters, digits, _, . and -, the first a letter or digit)")]
+
+
+def check_plugins(plugins: t.Any, path: str = "plugins", *, single: bool = False, cni_version: str | None = None) -> list[Problem]:
+    """Everything wrong with the plugins of one network, plugin by plugin.
+
+    ``single``: they go into a ``.conf``. Without ``cni_version`` nothing that depends on it is judged. Plugin types that
+    are not in the table may have any keys and any ``ipam``.
+    """
+    if not isinstance(plugins, list):
+        return [Problem(path, f"{show(plugins)} is not a list (expected a list of plugins)")]
+    if not plugins:
+        return [Problem(path, "[] is empty (expected at least one plugin)")]
+    problems: list[Problem] = []
+    if single and len(plugins) != 1:
+        problems.append(Problem(path, f"{len(plugins)} plugins in a single configuration (expected exactly one, or a list)"))
+    maker: str | None = None
+    for index, plugin in enumerate(plugins):
+        where = f"{path}[{index}]"
+        problems.extend(_check_plugin(plugin, where, index == 0, cni_version))
+        known = _known(plugin)
+        if known and known.role == INTERFACE and not known.stacks:
+            if maker:
+                text = f"{show(plugin['type'])} makes the pod's interface again, after {maker} (expected a chained plugin)"
+                problems.append(Problem(f"{where}.type", text))
+            maker = maker or plugin["type"]
+    return problems
+
+
+def _known(plugin: t.Any) -> Plugin | None:
+    name = plugin.get("type") if isinstance(plugin, dict) else None
+    return PLUGINS.get(name) if isinstance(name, str) else None
+
+
+def _check_plugin(plugin: t.Any, path: str, first: bool, cni_version: str | None) -> Problems:
+    if not isinstance(plugin, dict):
+        yield Problem(path, f'{show(plugin)} is not an object (expected e.g. {{"type": "bridge", ...}})')
+        return
+    yield from _check_type(plugin, f"{path}.type", first)
+    yield from _check_reserved(plugin, path)
+    yield from _check_json(plugin, path)
+    known = _known(plugin)
+    if known is None or known.role == IPAM:
+        return
+    if older(cni_version, known.spec_since):
+        text = f"{plugin['type']!r} does not speak CNI {cni_version} (expected a cniVersion of {known.spec_since} or later)"
+        yield Problem(f"{path}.type", text)
+    own = {name: value for name, value in plugin.items() if not _is_reserved(name)}
+    yield from known.keys.check(own, path)
+    if "ipam" in own and known.role == INTERFACE and "ipam" in known.keys.keys:
+        yield from check_ipam(own, f"{path}.ipam", cni_version)
+    yield from _check_no_ipam(plugin, known, path, first, cni_version)
+
+
+def _check_no_ipam(plugin: t.Mapping[str, t.Any], known: Plugin, path: str, first: bool, cni_version: str | None) -> Problems:
+    if plugin.get("ipam", {}) != {} or "ipam" not in known.keys.keys:
+        return
+    example = '{"type": "host-local", ...}'
+    if known.needs_ipam and (first or not known.stacks):
+        yield Problem(f"{path}.ipam", f"missing, {plugin['type']} fails without (expected e.g. {example})")
+    elif older(cni_version, "0.3.0"):
+        text = f"missing, CNI {cni_version} has no result without an address (expected e.g. {example})"
+        yield Problem(f"{path}.ipam", text)
+
+
+def _check_type(plugin: t.Mapping[str, t.Any], path: str, first: bool) -> Problems:
+    name = plugin.get("type")
+    if "type" not in plugin:
+        yield Problem(path, "missing (expected the name of a plugin's binary, such as bridge)")
+    elif not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
+        yield Problem(path, f"{show(name)} is not a plugin type (expected the name of a plugin's binary, such as bridge)")
+    elif name in PLUGINS and PLUGINS[name].role == IPAM:
+        yield Problem(path, f"{name!r} is an IPAM plugin (expected it as the type of an ipam section)")
+    elif first and name in PLUGINS and PLUGINS[name].role == CHAINED:
+        makers = either(sorted(other for other, entry in PLUGINS.items() if entry.role == INTERFACE))
+        yield Problem(path, f"{name!r} cannot be first, it must be called as chained plugin (expected {makers} before it)")
+
+
+def _is_reserved(name: t.Any) -> bool:
+    return name in RESERVED or name in OVERWRITTEN or (isinstance(name, str) and name.startswith("cni.dev/"))
+
+
+def _check_reserved(plugin: t.Mapping[str, t.Any], path: str) -> Problems:
+    for name, value in plugin.items():
+        if name in OVERWRITTEN:
+            text = f"{show(value)} would be overwritten by the network's own {name} (expected it there only)"
+            yield Problem(f"{path}.{name}", text)
+        elif _is_reserved(name):
+            reason = RESERVED.get(name, "cni.dev/ keys pass between runtime and plugin (expected not to be given)")
+            yield Problem(f"{path}.{name}", f"{show(value)} is reserved: {reason}")
+
+
+def _check_json(value: t.Any, path: str) -> Problems:
+    """Problems of what JSON cannot hold: a key that is no string, NaN, a date out of YAML."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                yield Problem(f"{path}.{name}", f"{name!r} is not a string (expected keys in quotes)")
+            yield from _check_json(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _check_json(item, f"{path}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, f"{value!r} cannot be written as JSON (expected a finite number)")
+    elif value is not None and not isinstance(value, (str, int, float)):
+        yield Problem(path, f"{value!r} cannot be written as JSON (expected e.g. a string in quotes)")
+
+
+def plugin_types(plugins: t.Sequence[t.Any]) -> list[tuple[str, str]]:
+    """``(type, path)`` of every program a network runs: each plugin and, after it, its IPAM plugin."""
+    found = []
+    for index, plugin in enumerate(plugins):
+        inner = plugin.get("ipam") if isinstance(plugin, dict) else None
+        for holder, path in ((plugin, f"plugins[{index}].type"), (inner, f"plugins[{index}].ipam.type")):
+            name = holder.get("type") if isinstance(holder, dict) else None
+            if isinstance(name, str) and name:
+                found.append((name, path))
+    return found
+
+
+def build(name: str, cni_version: str, plugins: t.Sequence[t.Mapping[str, t.Any]], *, single: bool) -> dict[str, t.Any]:
+    """The config of a network, keys in the order people write them. ``single`` takes exactly one plugin."""
+    head = {"cniVersion": cni_version, "name": name}
+    if not single:
+        return {**head, "plugins": [dict(plugin) for plugin in plugins]}
+    (plugin,) = plugins
+    return {**head, **{key: value for key, value in plugin.items() if key not in head}}
+
+
+def render(config: t.Mapping[str, t.Any]) -> str:
+    """The text of a file: JSON as people write it, in the config's order. ``ValueError`` for NaN and infinity."""
+    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell but UTF-8 cannot
+        return json.dumps(config, indent=2, allow_nan=False) + "\n"
+    return text
+
+
+def parse(text: str, filename: str) -> dict[str, t.Any]:
+    """The config in a file, or ``ConfigError`` with the reason why a loader refuses it.
+
+    Judged is what libcni judges when it loads a file (conf.go ConfListFromBytes, ConfFromBytes), where releases differ
+    the strictest one; keys of plugins and legal names are not, since loaders take any. Of a key given twice the last
+    counts, as in Go.
+    """
+    single = not filename.endswith(".conflist")
+    if single and not filename.endswith((".conf", ".json")):
+        raise ConfigError(filename, "is not read by any loader (expected a name that ends in .conf, .conflist or .json)")
+    config = _decode(text, filename)
+    reason = _single_fault(config) if single else _list_fault(config)
+    if reason:
+        raise ConfigError(filename, reason)
+    return config
+
+
+def _decode(text: str, filename: str) -> dict[str, t.Any]:
+    if text.startswith(_BOM):
+        raise ConfigError(filename, "is not valid JSON: it starts with a byte order mark (expected UTF-8 without one)")
+    if not text.strip(" \t\r\n"):
+        raise ConfigError(filename, "is not valid JSON: it is empty")
+    try:
+        config = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(filename, f"is not valid JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise ConfigError(filename, f"{show(config)} is not a network configuration (expected a JSON object)")
+    return config
+
+
+def _no_constant(word: str) -> t.NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if math.isinf(number):
+        raise ValueError(f"{word} is too large")
+    return number
+
+
+def _list_fault(config: t.Mapping[str, t.Any]) -> str | None:
+    """Why a list does not load, or ``None``."""
+    if "name" not in config:
+        return "has no name (expected a name beside plugins)"
+    for key in ("name", "cniVersion"):
+        if key in config and not isinstance(config[key], str):
+            return f"{key}: {show(config[key])} is not a string"
+    versions = config.get("cniVersions", [])
+    if not isinstance(versions, list) or not all(isinstance(version, str) for version in versions):
+        return f"cniVersions: {show(versions)} is not a list of strings"
+    if not isinstance(config.get("disableCheck", False), bool):
+        return f"disableCheck: {show(config['disableCheck'])} is not a boolean"
+    for key in ("disableGC", "loadOnlyInlinedPlugins"):
+        if not isinstance(config.get(key, False), bool) and config[key] not in ("true", "false"):
+            return f"{key}: {show(config[key])} is not a boolean"
+    return _plugins_fault(config)
+
+
+def _plugins_fault(config: t.Mapping[str, t.Any]) -> str | None:
+    if "plugins" not in config:
+        hint = ", it holds a single configuration (expected the extension .conf)" if "type" in config else " (expected a list)"
+        return f"has no plugins{hint}"
+    plugins = config["plugins"]
+    if not isinstance(plugins, list):
+        return f"plugins: {show(plugins)} is not a list"
+    if not plugins:
+        return "plugins: [] is empty (expected at least one plugin)"
+    for index, plugin in enumerate(plugins):
+        if not isinstance(plugin, dict):
+            return f"plugins[{index}]: {show(plugin)} is not an object"
+        fault = _plugin_fault(plugin)
+        if fault:
+            return f"plugins[{index}].{fault}"
+    return None
+
+
+def _single_fault(config: t.Mapping[str, t.Any]) -> str | None:
+    if not _folded(config, "type") and "plugins" in config:
+        return "has no type, it holds a list (expected the extension .conflist)"
+    return _plugin_fault(config)
+
+
+def _plugin_fault(plugin: t.Mapping[str, t.Any]) -> str | None:
+    """Why libcni's types.PluginConf cannot hold the plugin, or ``None``."""
+    for key in ("cniVersion", "name", "type"):
+        value = _folded(plugin, key)
+        if value is not None and not isinstance(value, str):
+            return f"{key}: {show(value)} is not a string"
+    if not _folded(plugin, "type"):
+        return "type: missing (expected the name of a plugin)"
+    capabilities = _folded(plugin, "capabilities")
+    if capabilities is not None:
+        if not isinstance(capabilities, dict):
+            return f"capabilities: {show(capabilities)} is not an object"
+        for name, value in capabilities.items():
+            if value is not None and not isinstance(value, bool):
+                return f"capabilities.{name}: {show(value)} is not a boolean"
+    return _ipam_fault(_folded(plugin, "ipam")) or _dns_fault(_folded(plugin, "dns"))
+
+
+def _ipam_fault(ipam: t.Any) -> str | None:
+    if ipam is None:
+        return None
+    if not isinstance(ipam, dict):
+        return f"ipam: {show(ipam)} is not an object"
+    name = _folded(ipam, "type")
+    return None if name is None or isinstance(name, str) else f"ipam.type: {show(name)} is not a string"
+
+
+def _dns_fault(dns: t.Any) -> str | None:
+    if dns is None:
+        return None
+    if not isinstance(dns, dict):
+        return f"dns: {show(dns)} is not an object"
+    domain = _folded(dns, "domain")
+    if domain is not None and not isinstance(domain, str):
+        return f"dns.domain: {show(domain)} is not a string"
+    for key in ("nameservers", "search", "options"):
+        words = _folded(dns, key)
+        if words is not None and not (isinstance(words, list) and all(word is None or isinstance(word, str) for word in words)):
+            return f"dns.{key}: {show(words)} is not a list of strings"
+    return None
+
+
+def _folded(config: t.Mapping[str, t.Any], key: str) -> t.Any:
+    """The value Go decodes into a struct's field: letter case does not count, the last of several does."""
+    found = None
+    for name, value in config.items():
+        if name.lower() == key.lower():
+            found = value
+    return found

@@ -1,0 +1,66 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""Versions of the CNI specification.
+
+One version is spoken to every plugin of a list and to their IPAM plugins (libcni buildOneConfig), so it has to be one
+that each of them answers ``CNI_COMMAND=VERSION`` with. Plugins compare it as a word, not as a number.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._errors import Problem
+
+# Source: SPEC.md at the tags spec-v0.1.0 .. spec-v1.1.0.
+SPEC_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+_THREE_PARTS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
+_NOT_A_RELEASE = "this is the version of the CNI specification, not the release of the plugins"
+
+
+def number(version: str) -> tuple[int, ...]:
+    """``"0.3.1"`` as ``(0, 3, 1)``, for comparing. ``ValueError`` when a part is not a number."""
+    return tuple(int(part) for part in version.split("."))
+
+
+def older(version: str | None, limit: str) -> bool:
+    """Whether a well-formed ``version`` lies before ``limit``; one that is absent or malformed does not."""
+    return isinstance(version, str) and _THREE_PARTS.fullmatch(version) is not None and number(version) < number(limit)
+
+
+def check_version(version: object, path: str) -> list[Problem]:
+    """No problem if ``version`` is a known version of the specification, spelled with all three parts."""
+    known = f"expected one of {', '.join(SPEC_VERSIONS)}"
+    if not isinstance(version, str):
+        return [Problem(path, f"{version!r} is not a string ({known})")]
+    if version in SPEC_VERSIONS:
+        return []
+    bare = version[1:] if version[:1] in ("v", "V") else version
+    if not _THREE_PARTS.fullmatch(bare):
+        return [Problem(path, f"{version!r} is not a version of the CNI specification with three parts ({known})")]
+    if bare in SPEC_VERSIONS:
+        return [Problem(path, f"{version!r} has a letter in front ({known}); {_NOT_A_RELEASE}")]
+    return [Problem(path, f"{version!r} is not a version of the CNI specification ({known}); {_NOT_A_RELEASE}")]
+
+
+def choose(supported: t.Mapping[str, t.Sequence[str]], ceiling: str = "1.0.0") -> str | None:
+    """The highest specification version up to ``ceiling`` that every plugin supports, or ``None``.
+
+    ``supported`` maps a plugin's name to its VERSION answer. The ceiling is what the loader knows; 1.0.0 is known to
+    every runtime that Kubernetes still supports.
+    """
+    for version in reversed(SPEC_VERSIONS):
+        if number(version) <= number(ceiling) and not unsupported(version, supported):
+            return version
+    return None
+
+
+def unsupported(version: str, supported: t.Mapping[str, t.Sequence[str]]) -> list[str]:
+    """Names of the plugins whose VERSION answer does not contain ``version``."""
+    return [name for name, versions in supported.items() if version not in versions]
