@@ -1,0 +1,119 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the stages of `make test` side by side and sum up.
+
+Two lanes, for two cores. Stages of one lane run one after the other; what shares something (the container engine, the
+whole machine's attention) shares a lane. A stage's output is shown when it is over, whole; build/logs/STAGE.log grows
+meanwhile. The last line counts test cases: those of pytest's reports, and one for each stage that writes none.
+"""
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build" / "logs"
+REPORTS = ROOT / "build" / "junit"
+LANES = (("sanity", "molecule", "build"), ("lint", "unit", "integration"))
+PYTEST = ("unit", "integration")
+
+
+class Result(NamedTuple):
+    """How one stage ended; seconds are wall-clock time."""
+
+    stage: str
+    status: int
+    seconds: float
+
+
+class Counts(NamedTuple):
+    """Test cases by outcome; an error is a failure."""
+
+    passed: int
+    failed: int
+    skipped: int
+
+
+def run_stage(stage: str, printing: threading.Lock) -> Result:
+    """Run one stage to its end and show what it said."""
+    log = LOGS / f"{stage}.log"
+    started = time.monotonic()
+    with printing:
+        print(f"test: {stage} starts", flush=True)
+    # sanity writes a log of its own, with more in it.
+    output = LOGS / f"make-{stage}.log" if stage == "sanity" else log
+    with output.open("wb") as file:
+        status = subprocess.call(["make", stage], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    seconds = time.monotonic() - started
+    with printing:
+        print(f"\n===== {stage}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
+        sys.stdout.flush()
+        sys.stdout.buffer.write(output.read_bytes())
+        sys.stdout.buffer.flush()
+    return Result(stage, status, seconds)
+
+
+def run_lane(stages: tuple[str, ...], results: list[Result], printing: threading.Lock) -> None:
+    """Run the stages of one lane. A failed one does not stop the next: one run should tell all."""
+    for stage in stages:
+        results.append(run_stage(stage, printing))
+
+
+def report_counts(report: Path) -> Counts:
+    """Count the cases of a pytest report (its suites' attributes)."""
+    suites = ET.parse(report).getroot().iter("testsuite")
+    tests = failed = skipped = 0
+    for suite in suites:
+        tests += int(suite.get("tests", 0))
+        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped += int(suite.get("skipped", 0))
+    return Counts(tests - failed - skipped, failed, skipped)
+
+
+def counts(result: Result) -> Counts:
+    """Count a stage: the cases of its report, or itself; a stage that failed counts at least one failure."""
+    report = REPORTS / f"{result.stage}.xml"
+    if result.stage in PYTEST and report.exists():
+        found = report_counts(report)
+        if result.status != 0 and found.failed == 0:
+            return found._replace(failed=1)
+        return found
+    return Counts(int(result.status == 0), int(result.status != 0), 0)
+
+
+def summary(results: list[Result], seconds: float) -> str:
+    """Return the durations, one stage a line, and the final line."""
+    lines = ["", "===== summary"]
+    for result in results:
+        lines.append(f"{result.stage:<12} {'passed' if result.status == 0 else 'FAILED':<7} {result.seconds:7.1f} s")
+    sums = [sum(column) for column in zip(*(counts(result) for result in results))]
+    lines.append(f"{sums[0]} passed, {sums[1]} failed, {sums[2]} skipped in {seconds:.0f} s")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run everything; 0 when every stage passed."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    for report in REPORTS.glob("*.xml"):
+        report.unlink()
+    results: list[Result] = []
+    printing = threading.Lock()
+    started = time.monotonic()
+    lanes = [threading.Thread(target=run_lane, args=(stages, results, printing)) for stages in LANES]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    print(summary(results, time.monotonic() - started), flush=True)
+    return int(any(result.status for result in results) or len(results) != sum(map(len, LANES)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
