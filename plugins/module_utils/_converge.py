@@ -7,50 +7,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import typing as t
 
 from ._document import Document
 from ._errors import InputError, KubenodeError, NodeError, Problem
-
-State = t.Any  # plain JSON data, or None for "not there"
-
-
-class Resource:
-    """One thing on a node. A subclass says how to read it and how to make it so; everything else follows."""
-
-    id: str
-    #: Python libraries that ``write`` imports; asked for before anything is touched.
-    libraries: t.Tuple[str, ...] = ()
-
-    def read(self) -> State:
-        """The actual state: the managed fields only, normalised so that equal things compare equal."""
-        raise NotImplementedError
-
-    def write(self, state: State) -> None:
-        """Makes the node so; idempotent, whatever the state is now."""
-        raise NotImplementedError
-
-    def capture(self) -> t.Any:
-        """JSON data from which ``restore`` puts back everything that ``write`` may change, side effects included."""
-        return self.read()
-
-    def restore(self, token: t.Any) -> None:
-        self.write(token)
-
-    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
-        """Whether the thing must stay although we no longer want it (a folder with foreign files in it)."""
-        return False
-
-    def hash(self, state: State) -> t.Optional[str]:
-        """What the document remembers of a state that was written."""
-        return None if state is None else hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-    def describe(self, state: State) -> str:
-        """The state as text for a person, one fact a line; empty for "not there"."""
-        return outline(state)
+from ._resource import Resource, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +34,8 @@ class Part:
 
     section: str
     instance: str
-    desired: t.Optional[t.Dict[str, t.Any]]
-    wants: t.List[Want]
+    desired: dict[str, t.Any] | None
+    wants: list[Want]
     revive: t.Callable[[str], Resource]
 
 
@@ -84,10 +47,10 @@ class Change:
     before: State
     after: State
 
-    def as_dict(self) -> t.Dict[str, t.Any]:
+    def as_dict(self) -> dict[str, t.Any]:
         return {"resource": self.resource.id, "before": self.before, "after": self.after}
 
-    def as_diff(self) -> t.Dict[str, str]:
+    def as_diff(self) -> dict[str, str]:
         name = self.resource.id
         return {
             "before_header": name if self.before is not None else f"{name} (absent)",
@@ -117,8 +80,8 @@ class ApplyError(NodeError):
 class Outcome:
     """What was changed, or in check mode would be, as data and as texts for a person."""
 
-    changes: t.List[Change]
-    diff: t.List[t.Dict[str, str]]
+    changes: list[Change]
+    diff: list[dict[str, str]]
 
 
 def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False) -> Outcome:
@@ -134,10 +97,10 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
     return outcome
 
 
-def plan(parts: t.Sequence[Part], document: Document) -> t.List[Change]:
+def plan(parts: t.Sequence[Part], document: Document) -> list[Change]:
     """Everything that differs, in the order in which it is to be changed: what is wanted, then in reverse what is no
     longer wanted (so that new things are there before old ones go), then the document."""
-    wanted: t.Dict[str, Change] = {}
+    wanted: dict[str, Change] = {}
     after = document
     for part in parts:
         for want in part.wants:
@@ -149,7 +112,7 @@ def plan(parts: t.Sequence[Part], document: Document) -> t.List[Change]:
     return [change for change in changes if change.before != change.after]
 
 
-def _add(wanted: t.Dict[str, Change], want: Want) -> None:
+def _add(wanted: dict[str, Change], want: Want) -> None:
     known = wanted.get(want.resource.id)
     if known is None:
         wanted[want.resource.id] = Change(want.resource, want.resource.read(), want.state)
@@ -157,7 +120,7 @@ def _add(wanted: t.Dict[str, Change], want: Want) -> None:
         raise InputError([Problem(want.resource.id, "is wanted in two different states by one run")])
 
 
-def _record(change: Change, document: Document) -> t.Dict[str, t.Any]:
+def _record(change: Change, document: Document) -> dict[str, t.Any]:
     """What the document says of one object. Origin and found value are those of the first contact."""
     known = document.record(change.resource.id)
     if known is not None:
@@ -167,16 +130,16 @@ def _record(change: Change, document: Document) -> t.Dict[str, t.Any]:
     return {**first, "hash": change.resource.hash(change.after)}
 
 
-def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> t.List[Change]:
+def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> list[Change]:
     """Gives back, in reverse order, what the parts held and nobody holds any more."""
     wanted = {want.resource.id for part in parts for want in part.wants}
     held = [(oid, part) for part in parts for oid in before.objects(part.section, part.instance)]
     leaving = {oid: part for oid, part in held if oid not in wanted and after.record(oid) is None}
     changes = []
     for oid, part in reversed(list(leaving.items())):
-        resource = part.revive(oid)
-        if not resource.used_by_others(leaving.keys()):
-            changes.append(Change(resource, resource.read(), before.record(oid)["found"]))
+        resource, record = part.revive(oid), before.objects(part.section, part.instance)[oid]
+        if not resource.must_stay(record["found"], leaving.keys()):
+            changes.append(Change(resource, resource.read(), record["found"]))
     return changes
 
 
@@ -190,7 +153,7 @@ def _require_libraries(changes: t.Sequence[Change]) -> None:
 
 
 def _apply(changes: t.Sequence[Change]) -> None:
-    undo: t.List[t.Tuple[Resource, t.Any]] = []
+    undo: list[tuple[Resource, t.Any]] = []
     for change in changes:
         try:
             undo.append((change.resource, change.resource.capture()))
@@ -206,7 +169,7 @@ def _verify(change: Change) -> None:
         raise NodeError(f"it was written but reads back as {json.dumps(now)} instead of {json.dumps(change.after)}")
 
 
-def _roll_back(failed: Change, error: BaseException, undo: t.List[t.Tuple[Resource, t.Any]]) -> t.NoReturn:
+def _roll_back(failed: Change, error: BaseException, undo: list[tuple[Resource, t.Any]]) -> t.NoReturn:
     left = []
     for resource, token in reversed(undo):
         try:
@@ -218,24 +181,3 @@ def _roll_back(failed: Change, error: BaseException, undo: t.List[t.Tuple[Resour
     outcome = f"these could not be put back: {', '.join(left)}" if left else "everything done before it was put back, the node is as it was"
     reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
     raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {outcome}", restored=not left) from error
-
-
-def outline(state: State, indent: str = "") -> str:
-    """JSON data as lines for a person: ``mtu: 1450``, lists with dashes."""
-    if state is None:
-        return ""
-    if isinstance(state, dict):
-        return "".join(_outline_item(f"{indent}{key}:", value, indent) for key, value in state.items())
-    if isinstance(state, (list, tuple)):
-        return "".join(_outline_item(f"{indent}-", value, indent) for value in state)
-    return f"{indent}{_scalar(state)}\n"
-
-
-def _outline_item(label: str, value: State, indent: str) -> str:
-    if isinstance(value, (dict, list, tuple)) and value:
-        return f"{label}\n{outline(value, indent + '  ')}"
-    return f"{label} {_scalar(value)}\n"
-
-
-def _scalar(value: State) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -13,12 +13,13 @@ import typing as t
 
 from ._errors import InputError, NodeError, Problem
 from ._host import files
+from ._resource import Resource, State
 
 PATH = "/etc/kubenode-network/node.json"
 #: The newest form of the document that this engine reads and writes.
 SCHEMA = 1
 
-Record = t.Dict[str, t.Any]
+Record = dict[str, t.Any]
 
 
 class Document:
@@ -46,36 +47,36 @@ class Document:
             )
         return cls(data["sections"], path)
 
-    def desired(self, section: str, instance: str) -> t.Optional[t.Dict[str, t.Any]]:
+    def desired(self, section: str, instance: str) -> dict[str, t.Any] | None:
         return self.sections.get(section, {}).get(instance, {}).get("desired")
 
-    def instances(self, section: str) -> t.List[str]:
+    def instances(self, section: str) -> list[str]:
         return list(self.sections.get(section, {}))
 
-    def objects(self, section: str, instance: str) -> t.Dict[str, Record]:
+    def objects(self, section: str, instance: str) -> dict[str, Record]:
         return self.sections.get(section, {}).get(instance, {}).get("objects", {})
 
-    def record(self, object_id: str) -> t.Optional[Record]:
+    def record(self, object_id: str) -> Record | None:
         """What is known of an object, whichever part holds it (all holders have the same origin and found value)."""
         for section, instance in self.holders(object_id):
             return self.objects(section, instance)[object_id]
         return None
 
-    def holders(self, object_id: str) -> t.List[t.Tuple[str, str]]:
+    def holders(self, object_id: str) -> list[tuple[str, str]]:
         """The parts, as (section, instance), that hold an object."""
         return [(section, name) for section, parts in self.sections.items() for name, part in parts.items() if object_id in part["objects"]]
 
-    def records(self, kind: str) -> t.List[Record]:
+    def records(self, kind: str) -> list[Record]:
         """The records of all objects whose id begins with ``kind``."""
         parts = [part for instances in self.sections.values() for part in instances.values()]
         return [record for part in parts for oid, record in part["objects"].items() if oid.startswith(kind)]
 
-    def found_contents(self) -> t.Set[str]:
+    def found_contents(self) -> set[str]:
         """SHA-256 of every content that was found on the node and is to be given back one day."""
         found = [record["found"] for record in self.records("file:") if record["found"]]
         return {state["sha256"] for state in found if "sha256" in state}
 
-    def with_part(self, section: str, instance: str, desired: t.Optional[t.Dict[str, t.Any]], objects: t.Dict[str, Record]) -> Document:
+    def with_part(self, section: str, instance: str, desired: dict[str, t.Any] | None, objects: dict[str, Record]) -> Document:
         """The same document with one part replaced, or taken out when ``desired`` is None."""
         sections = copy.deepcopy(dict(self.sections))
         if desired is not None:
@@ -86,23 +87,21 @@ class Document:
                 del sections[section]
         return Document(sections, self.path)
 
-    def state(self) -> t.Optional[t.Dict[str, t.Any]]:
+    def state(self) -> dict[str, t.Any] | None:
         return {"schema": SCHEMA, "sections": self.sections} if self.sections else None
 
     def resource(self) -> DocumentFile:
         return DocumentFile(self.path)
 
 
-class DocumentFile:
-    """The document as the last thing that a run changes (a ``Resource`` of ``_converge``, by shape)."""
-
-    libraries: t.Tuple[str, ...] = ()
+class DocumentFile(Resource):
+    """The document as the last thing that a run changes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.id = f"document:{path}"
 
-    def read(self) -> t.Any:
+    def read(self) -> State:
         try:
             with open(self.path, encoding="utf-8") as file:
                 return json.load(file)
@@ -111,7 +110,7 @@ class DocumentFile:
         except (OSError, ValueError) as error:
             raise NodeError(f"{self.path} cannot be read: {error}; move it away to start afresh (nothing it names will be removed)") from error
 
-    def write(self, state: t.Any) -> None:
+    def write(self, state: State) -> None:
         folder = os.path.dirname(self.path)
         if state is None:
             files.remove(self.path)
@@ -121,10 +120,7 @@ class DocumentFile:
         text = json.dumps(state, indent=1, sort_keys=False) + "\n"
         files.write(self.path, files.Bytes(text.encode()), mode=0o600)
 
-    capture = read
-    restore = write
-
-    def describe(self, state: t.Any) -> str:
+    def describe(self, state: State) -> str:
         """What is ours, a line each; the settings that follow from the options are shown with the things themselves."""
         lines = []
         for section, instances in (state or {}).get("sections", {}).items():

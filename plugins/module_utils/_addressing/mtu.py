@@ -17,12 +17,23 @@ SMALLEST = 576
 class LinkFacts(t.Protocol):
     """What the choice needs of a link (see ``_host.links.Link``)."""
 
-    name: str
-    kind: str
-    mtu: int
-    flags: t.FrozenSet[str]
-    master: str
-    port_of: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def mtu(self) -> int: ...
+
+    @property
+    def flags(self) -> frozenset[str]: ...
+
+    @property
+    def master(self) -> str: ...
+
+    @property
+    def port_of(self) -> str: ...
 
 
 @dataclasses.dataclass(frozen=True)

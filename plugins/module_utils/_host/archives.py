@@ -30,8 +30,7 @@ class Member:
 
     def chunks(self) -> t.Iterator[bytes]:
         with tarfile.open(self.archive) as archive:
-            file = archive.extractfile(self.name)
-            assert file is not None  # only regular files become members
+            file = t.cast("t.IO[bytes]", archive.extractfile(self.name))  # None for what is no regular file; those are no members
             yield from iter(lambda: file.read(CHUNK), b"")
 
 
@@ -46,10 +45,10 @@ def checksum(path: str, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def list_files(path: str) -> t.Tuple[t.Dict[str, str], t.List[str]]:
+def list_files(path: str) -> tuple[dict[str, str], list[str]]:
     """The regular files at the top of a tar archive, as plain name -> name in the archive, and what is wrong with its
     entries: names and links that leave the folder, and names that stand twice."""
-    names: t.Dict[str, str] = {}
+    names: dict[str, str] = {}
     wrong = []
     try:
         with tarfile.open(path) as archive:
@@ -64,7 +63,7 @@ def list_files(path: str) -> t.Tuple[t.Dict[str, str], t.List[str]]:
     return names, wrong
 
 
-def _leaving(entry: tarfile.TarInfo) -> t.List[str]:
+def _leaving(entry: tarfile.TarInfo) -> list[str]:
     targets = [entry.name]
     if entry.issym():
         targets.append(os.path.join(os.path.dirname(entry.name), entry.linkname))

@@ -42,7 +42,7 @@ class Bytes:
 class FileContent:
     """The content of a file, read when it is needed."""
 
-    def __init__(self, path: str, sha256: t.Optional[str] = None) -> None:
+    def __init__(self, path: str, sha256: str | None = None) -> None:
         self.path = path
         self.sha256 = sha256 or sha256_of(path)
 
@@ -59,7 +59,7 @@ def sha256_of(path: str) -> str:
     return digest.hexdigest()
 
 
-def read_text(path: str) -> t.Optional[str]:
+def read_text(path: str) -> str | None:
     """The file's text, None when there is none; bytes that are not UTF-8 are replaced."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -70,7 +70,7 @@ def read_text(path: str) -> t.Optional[str]:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def state(path: str) -> t.Optional[t.Dict[str, t.Any]]:
+def state(path: str) -> dict[str, t.Any] | None:
     """``{"sha256", "mode" ("0644"), "owner" (uid), "group" (gid)}``, ``{"symlink": target}`` or None."""
     try:
         info = os.lstat(path)
@@ -148,7 +148,7 @@ def remove(path: str) -> None:
         _sync_folder(os.path.dirname(path))
 
 
-def folder_state(path: str) -> t.Optional[t.Dict[str, t.Any]]:
+def folder_state(path: str) -> dict[str, t.Any] | None:
     """``{"mode", "owner", "group"}`` or None. A symbolic link to a folder counts as the folder."""
     try:
         info = os.stat(path)
@@ -184,7 +184,7 @@ def remove_folder(path: str) -> None:
             raise NodeError(f"{path} cannot be removed: {error.strerror}") from error
 
 
-def entries(path: str) -> t.List[str]:
+def entries(path: str) -> list[str]:
     try:
         return sorted(os.listdir(path))
     except (FileNotFoundError, NotADirectoryError):

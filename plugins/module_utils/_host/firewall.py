@@ -15,10 +15,10 @@ from .process import find, output
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 NFT_FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
 
-Rule = t.Tuple[str, str]  # chain, the rest of the rule in one spelling
+Rule = tuple[str, str]  # chain, the rest of the rule in one spelling
 
 
-def read_nat(family: str) -> t.Tuple[t.Set[str], t.List[Rule]]:
+def read_nat(family: str) -> tuple[set[str], list[Rule]]:
     """Chains and rules of the nat table, in order. iptables-save never looks a name up in the DNS."""
     chains, rules = set(), []
     for line in output([TOOLS[family] + "-save", "-t", "nat"]).splitlines():
@@ -54,7 +54,7 @@ def tables_can_be_removed(family: str) -> bool:
     return find("nft") is not None and "nf_tables" in output([TOOLS[family], "--version"])
 
 
-def nat_table(family: str) -> t.Optional[t.List[str]]:
+def nat_table(family: str) -> list[str] | None:
     """What stands in the nat table of nf_tables (chains that hold rules, or are not built in); None without table."""
     tables = json.loads(output(["nft", "-j", "list", "tables", NFT_FAMILIES[family]]))["nftables"]
     if not any(item.get("table", {}).get("name") == "nat" for item in tables):

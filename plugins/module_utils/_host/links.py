@@ -27,14 +27,14 @@ class Link:
     index: int
     kind: str  # "bridge", "veth", … or "" for hardware
     mtu: int
-    flags: t.FrozenSet[str]  # UP, LOWER_UP (carrier), LOOPBACK, POINTOPOINT, PROMISC, …
+    flags: frozenset[str]  # UP, LOWER_UP (carrier), LOOPBACK, POINTOPOINT, PROMISC, …
     mac: str
     master: str  # the bridge or bond that it is a port of, or ""
     port_of: str  # kind of that master as the port sees it: "bridge", "bond", … or ""
-    addresses: t.Tuple[str, ...]  # "10.0.0.1/24", global scope only, in the kernel's order
+    addresses: tuple[str, ...]  # "10.0.0.1/24", global scope only, in the kernel's order
 
 
-def read_links() -> t.Dict[str, Link]:
+def read_links() -> dict[str, Link]:
     """Every link of the node by name."""
     links = {}
     for item in json.loads(output(["ip", "-j", "-d", "address", "show"]) or "[]"):
@@ -59,21 +59,21 @@ def read_links() -> t.Dict[str, Link]:
     return links
 
 
-def default_route_links() -> t.Set[str]:
+def default_route_links() -> set[str]:
     """Names of the links by which a default route of either family leaves, ECMP next hops included."""
-    names = set()
+    names: set[str] = set()
     for route in _routes("-4", "default") + _routes("-6", "default"):
         hops = route.get("nexthops") or [route]
         names.update(hop["dev"] for hop in hops if "dev" in hop)
     return names
 
 
-def router_advertised_links() -> t.Set[str]:
+def router_advertised_links() -> set[str]:
     """Names of the links whose IPv6 default route the kernel learned from router advertisements."""
     return {route["dev"] for route in _routes("-6", "default") if route.get("protocol") == "ra" and "dev" in route}
 
 
-def _routes(family: str, *selector: str) -> t.List[t.Dict[str, t.Any]]:
+def _routes(family: str, *selector: str) -> list[dict[str, t.Any]]:
     return [route for route in json.loads(output(["ip", "-j", family, "route", "show", *selector]) or "[]") if route]
 
 
@@ -100,7 +100,7 @@ def set_mtu(name: str, mtu: int) -> None:
         netlink.link("set", index=index, mtu=mtu)
 
 
-def set_flags(name: str, *, up: t.Optional[bool] = None, promisc: t.Optional[bool] = None) -> None:
+def set_flags(name: str, *, up: bool | None = None, promisc: bool | None = None) -> None:
     flags = (IFF_UP if up else 0) | (IFF_PROMISC if promisc else 0)
     mask = (IFF_UP if up is not None else 0) | (IFF_PROMISC if promisc is not None else 0)
     with _netlink() as netlink:

@@ -15,7 +15,7 @@ from .._errors import NodeError
 from .process import run
 
 
-def locate(name: str, bin_dirs: t.Sequence[str]) -> t.Optional[str]:
+def locate(name: str, bin_dirs: t.Sequence[str]) -> str | None:
     """The plugin's binary as a runtime finds it: the first regular file of that name; the x bit is not looked at
     (cni.md 2.1), so a file without it is found and then fails."""
     for folder in bin_dirs:
@@ -25,12 +25,12 @@ def locate(name: str, bin_dirs: t.Sequence[str]) -> t.Optional[str]:
     return None
 
 
-def installed(bin_dirs: t.Sequence[str]) -> t.List[str]:
+def installed(bin_dirs: t.Sequence[str]) -> list[str]:
     """Names of all regular files in the folders."""
     return sorted({entry.name for folder in bin_dirs if os.path.isdir(folder) for entry in os.scandir(folder) if entry.is_file()})
 
 
-def supported_versions(path: str) -> t.List[str]:
+def supported_versions(path: str) -> list[str]:
     """The CNI spec versions that a plugin says it supports (SPEC section 2, VERSION)."""
     if not os.stat(path).st_mode & stat.S_IXUSR:
         raise NodeError(f"{path} is not executable")

@@ -16,7 +16,7 @@ from .._errors import NodeError
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 
 
-def find(program: str) -> t.Optional[str]:
+def find(program: str) -> str | None:
     """The program's path, or None when it is not installed."""
     for folder in PATH.split(os.pathsep):
         path = os.path.join(folder, program)
@@ -25,7 +25,7 @@ def find(program: str) -> t.Optional[str]:
     return None
 
 
-def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Optional[t.Mapping[str, str]] = None, timeout: float = 60) -> subprocess.CompletedProcess:
+def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     """Runs a program in the C locale and returns its result, whatever its exit status."""
     try:
         return subprocess.run(

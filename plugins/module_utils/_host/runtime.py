@@ -23,7 +23,7 @@ CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
 class Settings:
     """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so."""
 
-    bin_dirs: t.Tuple[str, ...] = ("/opt/cni/bin",)
+    bin_dirs: tuple[str, ...] = ("/opt/cni/bin",)
     conf_dir: str = "/etc/cni/net.d"
     source: str = ""  # empty: nothing is configured, these are every runtime's own defaults
 
@@ -37,12 +37,12 @@ def read() -> Settings:
     return Settings()
 
 
-def _drop_ins(folder: str) -> t.List[str]:
+def _drop_ins(folder: str) -> list[str]:
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return [os.path.join(folder, name) for name in names if name.endswith(".conf")]
 
 
-def _settings(path: str, tables: t.Dict[str, t.Any]) -> Settings:
+def _settings(path: str, tables: dict[str, t.Any]) -> Settings:
     if path == CONTAINERD:
         plugins = {**_table(tables, "plugins"), **_imported_plugins(tables)}
         cni = _table(plugins, "io.containerd.grpc.v1.cri", "cni") or _table(plugins, "io.containerd.cri.v1.runtime", "cni")
@@ -58,22 +58,22 @@ def _settings(path: str, tables: t.Dict[str, t.Any]) -> Settings:
     return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path)
 
 
-def _imported_plugins(tables: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+def _imported_plugins(tables: dict[str, t.Any]) -> dict[str, t.Any]:
     """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
-    plugins: t.Dict[str, t.Any] = {}
+    plugins: dict[str, t.Any] = {}
     for pattern in tables.get("imports") or []:
         for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
             plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
     return plugins
 
 
-def _table(tables: t.Any, *names: str) -> t.Dict[str, t.Any]:
+def _table(tables: t.Any, *names: str) -> dict[str, t.Any]:
     for name in names:
         tables = tables.get(name, {}) if isinstance(tables, dict) else {}
     return tables if isinstance(tables, dict) else {}
 
 
-def _tables(path: str, text: str) -> t.Dict[str, t.Any]:
+def _tables(path: str, text: str) -> dict[str, t.Any]:
     try:
         import tomllib
     except ImportError:  # Python 3.10 and older have no TOML reader
@@ -84,9 +84,9 @@ def _tables(path: str, text: str) -> t.Dict[str, t.Any]:
         raise NodeError(f"{path} is not TOML: {error}") from error
 
 
-def _plain_tables(text: str) -> t.Dict[str, t.Any]:
+def _plain_tables(text: str) -> dict[str, t.Any]:
     """Table headers and ``key = "text"`` or ``key = ["text", …]``: all that the settings read here are made of."""
-    root: t.Dict[str, t.Any] = {}
+    root: dict[str, t.Any] = {}
     table = root
     array = re.compile(r"^(\s*[A-Za-z0-9_-]+\s*=\s*)\[([^\]]*)\]", re.MULTILINE)
     text = array.sub(lambda match: match.group(1) + "[" + match.group(2).replace("\n", " ") + "]", text)

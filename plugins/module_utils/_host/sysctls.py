@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-import typing as t
 
 from .._errors import NodeError
 from .process import find, output
@@ -17,7 +16,7 @@ ROOT = "/proc/sys"
 # Keys are paths below /proc/sys, "net/ipv4/ip_forward": names of links may hold dots ("eth0.100").
 
 
-def read(key: str) -> t.Optional[str]:
+def read(key: str) -> str | None:
     """The value with its white space made single, or None when the kernel does not have the key."""
     try:
         with open(os.path.join(ROOT, key), encoding="ascii") as file:
@@ -36,7 +35,7 @@ def write(key: str, value: str) -> None:
         raise NodeError(f"sysctl {key} cannot be set to {value}: {error.strerror}") from error
 
 
-def children(folder: str) -> t.List[str]:
+def children(folder: str) -> list[str]:
     """Names below a key's folder, e.g. the links below ``net/ipv4/conf``."""
     try:
         return sorted(os.listdir(os.path.join(ROOT, folder)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._converge import Resource, State
 from .._host import links
+from .._resource import Resource, State
 
 
 class Bridge(Resource):
@@ -49,7 +49,7 @@ class Bridge(Resource):
             now = {**self.read(), "mtu": None}
         self._change(now, state)
 
-    def _change(self, now: t.Dict[str, t.Any], state: t.Dict[str, t.Any]) -> None:
+    def _change(self, now: dict[str, t.Any], state: dict[str, t.Any]) -> None:
         if now["mac"] != state["mac"]:
             links.set_mac(self.name, state["mac"])
         if now["mtu"] != state["mtu"]:

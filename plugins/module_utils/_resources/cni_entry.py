@@ -11,9 +11,9 @@ import os
 import typing as t
 
 from .._cni import entries, model
-from .._converge import Resource, State
 from .._errors import NodeError
 from .._host import files
+from .._resource import Resource, State
 from .file import File
 
 
@@ -50,7 +50,7 @@ class CniEntry(Resource):
             target = os.path.realpath(self.path)
             files.write(target, content, mode=int(now.get("mode", "0644"), 8), owner=now.get("owner", 0), group=now.get("group", 0))
 
-    def _parse(self, text: str) -> t.Dict[str, t.Any]:
+    def _parse(self, text: str) -> dict[str, t.Any]:
         try:
             return model.parse(text, os.path.basename(self.path))
         except ValueError as error:

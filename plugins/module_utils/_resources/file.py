@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import typing as t
 
-from .._converge import Resource, State, Want
+from .._converge import Want
 from .._document import Document
 from .._host import files
+from .._resource import Resource, State
 
 
 class File(Resource):
@@ -20,7 +21,7 @@ class File(Resource):
     State: ``{"sha256", "mode", "owner", "group"}``, or ``{"symlink": target}`` for a link that was found there.
     """
 
-    def __init__(self, path: str, content: t.Optional[files.Content] = None, *, binary: bool = False) -> None:
+    def __init__(self, path: str, content: files.Content | None = None, *, binary: bool = False) -> None:
         self.path = path
         self.id = f"file:{path}"
         self.content = content
@@ -28,8 +29,7 @@ class File(Resource):
 
     def wanted(self, mode: int = 0o644) -> State:
         """The state in which the file holds this resource's content, owned by root."""
-        assert self.content is not None
-        return {"sha256": self.content.sha256, "mode": f"{mode:04o}", "owner": 0, "group": 0}
+        return {"sha256": t.cast("files.Content", self.content).sha256, "mode": f"{mode:04o}", "owner": 0, "group": 0}
 
     def read(self) -> State:
         return files.state(self.path)
@@ -56,7 +56,7 @@ class File(Resource):
             files.keep(self.path, state["sha256"])
         return state
 
-    def hash(self, state: State) -> t.Optional[str]:
+    def hash(self, state: State) -> str | None:
         return None if state is None else state.get("sha256")
 
     def describe(self, state: State) -> str:
@@ -93,14 +93,17 @@ class Folder(Resource):
         files.make_folder(self.path, int(state["mode"], 8))
         files.chown_chmod(self.path, mode=int(state["mode"], 8), owner=state["owner"], group=state["group"])
 
-    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
-        return self.stays or any(f"file:{self.path}/{name}" not in releasing for name in files.entries(self.path))
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        if found is not None:
+            return False
+        inside = [os.path.join(self.path, name) for name in files.entries(self.path)]
+        return self.stays or any(not {f"file:{path}", f"folder:{path}"} & releasing for path in inside)
 
 
 ROOT_FOLDER = {"mode": "0755", "owner": 0, "group": 0}
 
 
-def folder_wants(path: str, document: Document, *, stays: bool = False) -> t.List[Want]:
+def folder_wants(path: str, document: Document, *, stays: bool = False) -> list[Want]:
     """The folder and its parents, as far as they are missing or were made by us. One that others made is theirs: it
     stays as it is (cni.md section 8)."""
     parent = os.path.dirname(path)

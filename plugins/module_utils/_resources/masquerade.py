@@ -9,8 +9,8 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from .._converge import Resource, State
 from .._host import firewall
+from .._resource import Resource, State
 
 CHAIN = "KUBENODE-MASQ"
 COMMENT = "kubenode.network: pods to outside the cluster"
@@ -52,7 +52,7 @@ class MasqueradeChain(Resource):
         return "".join(jumps + [f"-A {CHAIN} {rule}\n" for rule in state["rules"]])
 
 
-def _jump_commands(now: t.List[str], wanted: t.List[str]) -> t.List[str]:
+def _jump_commands(now: list[str], wanted: list[str]) -> list[str]:
     """What turns the jumps that are there into the wanted ones; those that are right keep their place."""
     surplus = list((collections.Counter(now) - collections.Counter(wanted)).elements())
     missing = list((collections.Counter(wanted) - collections.Counter(now)).elements())
@@ -79,8 +79,11 @@ class NatTable(Resource):
         elif state is None and now == []:
             firewall.delete_nat_table(self.family)
 
-    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
-        return any(name not in (CHAIN, "POSTROUTING") for name in firewall.nat_table(self.family) or []) or self._others_jump()
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return found is None and (self._holds_other_chains() or self._others_jump())
+
+    def _holds_other_chains(self) -> bool:
+        return any(name not in (CHAIN, "POSTROUTING") for name in firewall.nat_table(self.family) or [])
 
     def _others_jump(self) -> bool:
         return any(chain == "POSTROUTING" and not rule.endswith(f" -j {CHAIN}") for chain, rule in firewall.read_nat(self.family)[1])

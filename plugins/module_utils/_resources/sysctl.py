@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .._converge import Resource, State
 from .._host import sysctls
+from .._resource import Resource, State
 
 #: What the kernel rewrites when a forwarding switch is turned: every link's own switch, and for IPv4 accept_redirects
 #: (net/ipv4/devinet.c inet_forward_change, net/ipv6/addrconf.c addrconf_fixup_forwarding).
@@ -36,7 +36,7 @@ class Sysctl(Resource):
     def capture(self) -> t.Any:
         return {"value": self.read(), "beside": {key: sysctls.read(key) for key in self._beside()}}
 
-    def _beside(self) -> t.List[str]:
+    def _beside(self) -> list[str]:
         if self.key not in SIDE_EFFECTS:
             return []
         folder, names, single = SIDE_EFFECTS[self.key]
@@ -50,8 +50,8 @@ class Sysctl(Resource):
             if value is not None and now is not None and now != value:  # a link may have gone meanwhile
                 sysctls.write(key, value)
 
-    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
-        return self.read() is None  # e.g. the setting of a link that is gone
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return found is None or self.read() is None  # the key came with a module that stays, or went with its link
 
 
 class BrNetfilter(Resource):
@@ -70,7 +70,7 @@ class BrNetfilter(Resource):
     def restore(self, token: t.Any) -> None:
         """Stays loaded."""
 
-    def used_by_others(self, releasing: t.AbstractSet[str]) -> bool:
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return True
 
 

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import hashlib
+import json
+import typing as t
+
+State = t.Any  # plain JSON data, or None for "not there"
+
+
+class Resource:
+    """One thing on a node. A subclass says how to read it and how to make it so; everything else follows."""
+
+    id: str
+    #: Python libraries that ``write`` imports; asked for before anything is touched.
+    libraries: tuple[str, ...] = ()
+
+    def read(self) -> State:
+        """The actual state: the managed fields only, normalised so that equal things compare equal."""
+        raise NotImplementedError
+
+    def write(self, state: State) -> None:
+        """Makes the node so; idempotent, whatever the state is now."""
+        raise NotImplementedError
+
+    def capture(self) -> t.Any:
+        """JSON data from which ``restore`` puts back everything that ``write`` may change, side effects included."""
+        return self.read()
+
+    def restore(self, token: t.Any) -> None:
+        self.write(token)
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        """Whether the thing cannot be given back as it was ``found``, although we no longer want it: a folder that is to
+        go but holds somebody else's files. ``releasing`` are the ids of everything that is given back with it."""
+        return False
+
+    def hash(self, state: State) -> str | None:
+        """What the document remembers of a state that was written."""
+        return None if state is None else hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+    def describe(self, state: State) -> str:
+        """The state as text for a person, one fact a line; empty for "not there"."""
+        return outline(state)
+
+
+def outline(state: State, indent: str = "") -> str:
+    """JSON data as lines for a person: ``mtu: 1450``, lists with dashes."""
+    if state is None:
+        return ""
+    if isinstance(state, dict):
+        return "".join(_outline_item(f"{indent}{key}:", value, indent) for key, value in state.items())
+    if isinstance(state, (list, tuple)):
+        return "".join(_outline_item(f"{indent}-", value, indent) for value in state)
+    return f"{indent}{_scalar(state)}\n"
+
+
+def _outline_item(label: str, value: State, indent: str) -> str:
+    if isinstance(value, (dict, list, tuple)) and value:
+        return f"{label}\n{outline(value, indent + '  ')}"
+    return f"{label} {_scalar(value)}\n"
+
+
+def _scalar(value: State) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
