@@ -1,0 +1,116 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import typing as t
+
+from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge
+from ._document import Document
+from ._errors import InputError, KubenodeError, Problem
+from ._host import files
+from ._sections.base import Options, Run, Section
+
+#: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
+Opened = tuple[Section, Options, str]
+
+
+class Module(t.Protocol):
+    """What is used of ``AnsibleModule``; a test may pass something simpler."""
+
+    params: dict[str, t.Any]
+    check_mode: bool
+
+    def warn(self, warning: str) -> None: ...
+
+    def exit_json(self, **result: t.Any) -> t.NoReturn: ...
+
+    def fail_json(self, msg: str, **result: t.Any) -> t.NoReturn: ...
+
+
+def open_door(module: Module, section: Section) -> t.NoReturn:
+    """Converges the one section that the module is named after, with the module's options."""
+    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, alone=True))
+
+
+def open_all(module: Module, opened: t.Callable[[], t.Sequence[Opened]]) -> t.NoReturn:
+    """Converges several sections in one run."""
+    _answer(module, lambda: execute(opened(), check=module.check_mode, alone=False))
+
+
+def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
+    try:
+        result = work()
+    except InputError as error:
+        module.fail_json(msg=f"nothing was changed: {error}", problems=[problem._asdict() for problem in error.problems])
+    except MissingLibrary as error:
+        module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
+    except KubenodeError as error:
+        module.fail_json(msg=str(error))
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def execute(opened: t.Sequence[Opened], *, check: bool, alone: bool) -> dict[str, t.Any]:
+    """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
+    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+    run = Run(Document.load(), check=check, alone=alone)
+    try:
+        parts = _parts(opened, run)
+        return _result(_converge(parts, run), run)
+    finally:
+        for cleanup in run.cleanups:
+            cleanup()
+
+
+def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
+    parts, problems = [], []
+    for section, options, prefix in opened:
+        run.problems = []
+        parts += section.parts(options, run)
+        problems += [problem.under(prefix) for problem in run.problems]
+    _refuse_if_any(problems)
+    for section in {id(section): section for section, _options, _prefix in opened}.values():
+        run.problems = []
+        getattr(section, "finish", lambda run: None)(run)
+        _refuse_if_any(run.problems)
+    return parts
+
+
+def _refuse_if_any(problems: t.Sequence[Problem]) -> None:
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+
+
+def _converge(parts: t.Sequence[Part], run: Run) -> Outcome:
+    """Converges, and keeps of the replaced contents just those that somebody may want back."""
+    known = set(files.entries(files.STORE))
+    try:
+        outcome = converge(parts, run.document, check=run.check)
+    except ApplyError as error:
+        if error.restored:
+            files.forget(set(files.entries(files.STORE)) - known)
+        raise
+    if outcome.changes and not run.check:
+        files.forget(_obsolete(run.document, Document.load(run.document.path)))
+    return outcome
+
+
+def _obsolete(before: Document, after: Document) -> set[str]:
+    """Contents that we wrote ourselves, or that were given back. What others wrote meanwhile stays in the store."""
+    ours = {record["hash"] for record in before.records("file:")} | before.found_contents()
+    return {sha256 for sha256 in ours if sha256} - after.found_contents()
+
+
+def _result(outcome: Outcome, run: Run) -> dict[str, t.Any]:
+    return {
+        "changed": bool(outcome.changes),
+        "changes": [change.as_dict() for change in outcome.changes],
+        "diff": outcome.diff,
+        "warnings": list(dict.fromkeys(run.warnings)),
+        **run.results,
+    }

@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+from .._converge import Part
+from .._document import Document
+from .._errors import Problem
+from .._host import links, runtime
+
+Options = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass
+class Run:
+    """What the sections of one run share: the document, what earlier sections plan, and what was found wrong.
+
+    ``planned_plugins`` maps the name of each CNI plugin binary that the same run installs to a function that gives a
+    path where it can be run from; ``planned_files`` maps the CNI files that the run writes to their text, and
+    ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is what section ``kubenet_bridge``
+    resolved, for the networks on it.
+    """
+
+    document: Document
+    check: bool = False
+    alone: bool = True
+    problems: list[Problem] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    planned_plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
+    planned_bin_dir: str | None = None
+    planned_files: dict[str, str] = dataclasses.field(default_factory=dict)
+    removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
+    bridge: dict[str, t.Any] | None = None
+    cleanups: list[t.Callable[[], None]] = dataclasses.field(default_factory=list)
+
+    def refuse(self, path: str, message: str) -> None:
+        self.problems.append(Problem(path, message))
+
+    @functools.cached_property
+    def links(self) -> dict[str, links.Link]:
+        return links.read_links()
+
+    @functools.cached_property
+    def runtime(self) -> runtime.Settings:
+        return runtime.read()
+
+
+class Section(t.Protocol):
+    """One part of the node's document: a module of ``_sections`` with these names."""
+
+    NAME: str
+    OPTIONS: dict[str, t.Any]
+
+    def check(self, options: Options) -> list[Problem]:
+        """What is wrong with the options by themselves; touches nothing."""
+        ...
+
+    def parts(self, options: Options, run: Run) -> list[Part]:
+        """What the options mean on this node. Adds to ``run.problems`` what is wrong with them here."""
+        ...
+
+
+STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+
+
+def removal(section: str, instance: str, revive: t.Callable[[str], t.Any]) -> Part:
+    """Takes a part away: everything that the document holds for it is given back."""
+    return Part(section, instance, None, [], revive)

@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import typing as t
+
+from .._addressing import cidr, mtu
+from .._converge import Part, Want
+from .._errors import Problem
+from .._host import links, sysctls
+from .._resources import bridge as resource
+from .base import STATE, Options, Run, removal
+
+NAME = "kubenet_bridge"
+OPTIONS: dict[str, t.Any] = {
+    "name": {"type": "str", "default": "cbr0"},
+    "pod_cidrs": {"type": "list", "elements": "str"},
+    "mtu": {"type": "str", "default": "auto"},
+    "hairpin_mode": {"type": "str", "choices": ["hairpin-veth", "promiscuous-bridge", "none"], "default": "hairpin-veth"},
+    "state": STATE,
+}
+#: What the bridge plugin and the kernel take for a bridge (cni.md 3.1).
+MTU_RANGE = range(68, 65536)
+#: IPv6 needs 1280 on every link (RFC 8200 section 5); the kernel takes IPv6 off a link below it.
+MTU_IPV6 = 1280
+
+
+def check(options: Options) -> list[Problem]:
+    problems = _check_name(options["name"])
+    if options["state"] == "absent":
+        return problems
+    if not options["pod_cidrs"]:
+        return [*problems, Problem("pod_cidrs", "is required when state is present (expected one or two CIDRs, e.g. 10.244.1.0/24)")]
+    networks, wrong = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")
+    return problems + wrong + _check_mtu(options["mtu"], networks)
+
+
+def _check_name(name: str) -> list[Problem]:
+    """The kernel's and libcni's rule for the name of a link (cni.md 2.1)."""
+    if re.fullmatch(r"[^\s/:%]{1,15}", name) and name not in (".", "..") and name.isascii():
+        return []
+    return [Problem("name", f"{name!r} is not an interface name (expected 1 to 15 characters without white space, / and :)")]
+
+
+def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:
+    if value == "auto":
+        return []
+    if not value.isascii() or not value.isdigit() or int(value) not in MTU_RANGE:
+        return [Problem("mtu", f"{value!r} is not an MTU (expected auto or {MTU_RANGE[0]} to {MTU_RANGE[-1]})")]
+    if int(value) < MTU_IPV6 and any(network.version == 6 for network in networks):
+        return [Problem("mtu", f"{value} is too small for the IPv6 pod CIDR (expected at least {MTU_IPV6})")]
+    return []
+
+
+def parts(options: Options, run: Run) -> list[Part]:
+    name = options["name"]
+    if options["state"] == "absent":
+        return _removal(name, run)
+    networks, _problems = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")
+    _check_node(name, networks, run)
+    desired = {
+        "name": name,
+        "pod_cidrs": [str(network) for network in networks],
+        "mtu": _resolve_mtu(options["mtu"], name, run),
+        "hairpin_mode": options["hairpin_mode"],
+        "gateways": [cidr.gateway(network) for network in networks],
+    }
+    run.bridge = desired
+    run.results[NAME] = desired
+    state = {
+        "addresses": sorted(cidr.gateway_interface(network) for network in networks),
+        "mac": run.links[name].mac if name in run.links else stable_mac(desired["gateways"][0]),
+        "mtu": desired["mtu"],
+        "promisc": options["hairpin_mode"] == "promiscuous-bridge",
+        "up": True,
+    }
+    return [Part(NAME, name, desired, [Want(resource.Bridge(name), state)], resource.revive)]
+
+
+def stable_mac(gateway: str) -> str:
+    """A bridge address that stays when the bridge is made anew: 0a:58 and the IPv4 gateway, as kubenet had it for a
+    time (kubenet.md section 14); for IPv6 alone, a hash of the gateway."""
+    octets = bytes(int(part) for part in gateway.split(".")) if "." in gateway else hashlib.sha256(gateway.encode()).digest()[:4]
+    return "0a:58:" + ":".join(f"{octet:02x}" for octet in octets)
+
+
+def _resolve_mtu(value: str, name: str, run: Run) -> int:
+    if value != "auto":
+        return int(value)
+    choice = mtu.choose(run.links.values(), links.default_route_links(), name)
+    if choice.warning:
+        run.warnings.append(f"{NAME}: {choice.warning}")
+    return choice.mtu
+
+
+def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
+    link = run.links.get(name)
+    if link is not None and link.kind != "bridge":
+        run.refuse("name", f"{name!r} is already there as {_kind(link.kind)} (expected a bridge or a free name)")
+    for index, network in enumerate(networks):
+        for other in run.links.values():
+            for address in other.addresses if other.name != name else ():
+                if ipaddress.ip_interface(address).ip in network:
+                    text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods)"
+                    run.refuse(f"pod_cidrs[{index}]", text)
+    if any(network.version == 6 for network in networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
+        run.refuse("pod_cidrs", "has an IPv6 range, but IPv6 is switched off on this node (net.ipv6.conf.all.disable_ipv6)")
+
+
+def _kind(kind: str) -> str:
+    return f"a link of kind {kind}" if kind else "a network interface"
+
+
+def _removal(name: str, run: Run) -> list[Part]:
+    if not run.document.objects(NAME, name):
+        if name in run.links:
+            run.warnings.append(f"{NAME}: {name} is there, but this collection did not make it; it was left alone")
+    else:
+        _refuse_ports(name, run)
+    return [removal(NAME, name, resource.revive)]
+
+
+def _refuse_ports(name: str, run: Run) -> None:
+    """Removing a bridge cuts off the pods on it."""
+    ports = sorted(link.name for link in run.links.values() if link.master == name)
+    if ports:
+        run.refuse("state", f"absent would cut off {len(ports)} pods: {name} has the ports {', '.join(ports)} (expected: remove the pods first)")

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .._cni import entries, loader, model, versions
+from .._cni.kinds import closest
+from .._converge import Part, Want
+from .._document import Document
+from .._errors import NodeError, Problem
+from .._host import files, plugins
+from .._resource import Resource
+from .._resources import file
+from . import bridged
+from .base import STATE, Options, Run, removal
+
+NAME = "networks"
+OPTIONS: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "priority": {"type": "int", "default": 10},
+    "filename": {"type": "str"},
+    "cni_version": {"type": "str", "default": "auto"},
+    "plugins": {"type": "list", "elements": "dict"},
+    "loopback": {"type": "bool", "default": False},
+    "mode": {"type": "str", "default": "0644"},
+    "conf_dir": {"type": "path"},
+    "bin_dirs": {"type": "list", "elements": "path"},
+    "state": STATE,
+}
+LOOPBACK_FILE = "99-loopback.conf"
+PORTMAP = "portmap"  # the section of the document that may add its entry to a network of ours
+
+
+def check(options: Options) -> list[Problem]:
+    problems = model.check_name(options["name"], "name") + check_paths(options)
+    if options["filename"] is not None:
+        problems += loader.check_filename(options["filename"], "filename")
+    if not 0 <= options["priority"] <= 99:
+        problems.append(Problem("priority", f"{options['priority']} is out of range (expected 0 to 99)"))
+    if options["state"] == "absent":
+        return problems
+    if not re.fullmatch(r"0?[46][046][04]", options["mode"]):
+        problems.append(Problem("mode", f"{options['mode']!r} is not a mode for a CNI file (expected 0644 or 0600, as text)"))
+    if options["cni_version"] != "auto":
+        problems += versions.check_version(options["cni_version"], "cni_version")
+    return problems + _check_order(options) + check_plugins(options)
+
+
+def check_plugins(options: Options) -> list[Problem]:
+    if not options["plugins"]:
+        return [Problem("plugins", "is required when state is present (expected a list of plugins, the first one of them bridge or the like)")]
+    version = None if options["cni_version"] == "auto" else options["cni_version"]
+    return model.check_plugins(options["plugins"], "plugins", single=_is_single(filename(options)), cni_version=version)
+
+
+def check_paths(options: Options) -> list[Problem]:
+    paths = [("conf_dir", options["conf_dir"])] + [(f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or [])]
+    return [
+        Problem(name, f"{path!r} is not usable (expected an absolute path without ..)")
+        for name, path in paths
+        if path is not None and (not os.path.isabs(path) or ".." in path.split("/") or os.path.normpath(path) == "/")
+    ]
+
+
+def _check_order(options: Options) -> list[Problem]:
+    """A loopback file that sorts before the network would be the pod network (cni.md 7.1)."""
+    name = filename(options)
+    if name == LOOPBACK_FILE:
+        return [Problem("filename", f"{name!r} is the name of the loopback file (expected another name; loopback=true writes that file)")]
+    if options["loopback"] and loader.load_order([name, LOOPBACK_FILE])[-1:] != [LOOPBACK_FILE]:
+        return [Problem("loopback", f"true would put {LOOPBACK_FILE} before {name}, where it becomes the pod network (expected a name before it)")]
+    return []
+
+
+def filename(options: Options) -> str:
+    return options["filename"] or loader.config_filename(options["priority"], options["name"], False)
+
+
+def _is_single(name: str) -> bool:
+    return not name.endswith(".conflist")
+
+
+def parts(options: Options, run: Run) -> list[Part]:
+    if options["state"] == "absent":
+        return _removal(options, run)
+    desired = {
+        "filename": filename(options),
+        "conf_dir": conf_dir(options["conf_dir"], run),
+        "cni_version": "",
+        "plugins": _on_bridge(options["plugins"], run),
+        "loopback": options["loopback"],
+        "mode": f"{int(options['mode'], 8):04o}",
+    }
+    _check_portmap(options["name"], desired, run)
+    entry = run.document.desired(PORTMAP, options["name"])
+    chain = _merged(desired["plugins"], entry)
+    desired["cni_version"] = resolve_version(chain, options["cni_version"], bin_dirs(options["bin_dirs"], run), run)
+    if run.problems:
+        return []
+    return [own_part(options["name"], desired, entry, run)]
+
+
+def _on_bridge(chain: list[t.Any], run: Run) -> list[t.Any]:
+    """The chain with what is known of the bridge by now: its MTU, when that was to be found out."""
+    if run.bridge is None:
+        return chain
+    plugins, problems = bridged.inherit(chain, run.bridge)
+    run.problems += problems
+    return plugins
+
+
+def own_part(name: str, desired: dict[str, t.Any], entry: dict[str, t.Any] | None, run: Run) -> Part:
+    """The part for a network that we write, with the entry that section ``portmap`` adds to it."""
+    folder, file_name = desired["conf_dir"], desired["filename"]
+    path = os.path.join(folder, file_name)
+    config = model.build(name, desired["cni_version"], _merged(desired["plugins"], entry), single=_is_single(file_name))
+    text = model.render(config)
+    run.planned_files[path] = text
+    run.results.setdefault(NAME, {})[name] = {"path": path, "cni_version": desired["cni_version"], "config": config}
+    wants = file.folder_wants(folder, run.document, stays=True)
+    wants.append(_file_want(path, text, desired["mode"]))
+    if desired["loopback"]:
+        wants += _loopback_wants(folder, desired, run)
+    return Part(NAME, name, desired, wants, revive)
+
+
+def _file_want(path: str, text: str, mode: str) -> Want:
+    resource = file.File(path, files.Bytes(text.encode()))
+    return Want(resource, resource.wanted(int(mode, 8)))
+
+
+def _loopback_wants(folder: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
+    """Our loopback file, or none where a valid one of somebody else stands already."""
+    path = os.path.join(folder, LOOPBACK_FILE)
+    if run.document.record(f"file:{path}") is None and _is_valid_loopback(path):
+        return []
+    text = model.render(model.build("lo", desired["cni_version"], [{"type": "loopback"}], single=True))
+    run.planned_files[path] = text
+    return [_file_want(path, text, desired["mode"])]
+
+
+def _is_valid_loopback(path: str) -> bool:
+    text = files.read_text(path)
+    try:
+        config = model.parse(text, LOOPBACK_FILE) if text is not None else {}
+    except ValueError:
+        return False
+    return config.get("type") == "loopback" and not model.check_name(config.get("name", ""), "name")
+
+
+def _merged(chain: list[t.Any], entry: t.Mapping[str, t.Any] | None) -> list[t.Any]:
+    return chain if entry is None else entries.with_entry({"plugins": chain}, entry["entry"])["plugins"]
+
+
+def _check_portmap(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
+    index = entries.find_entry(desired["plugins"], "portmap")
+    other = run.document.desired(PORTMAP, name)
+    if index is not None and other is not None and desired["plugins"][index] != other["entry"]:
+        text = f"portmap differs from what the module kubenode.network.portmap set for {name} ({other['entry']}) (expected the same, or only one of the two)"
+        run.refuse(f"plugins[{index}]", text)
+    if other is not None and _is_single(desired["filename"]):
+        run.refuse("filename", f"{desired['filename']!r} cannot hold the portmap entry that {name} has (expected a name that ends in .conflist)")
+
+
+def conf_dir(value: str | None, run: Run) -> str:
+    folder = os.path.normpath(value or run.runtime.conf_dir)
+    if folder != run.runtime.conf_dir and run.runtime.source:
+        run.warnings.append(f"{NAME}: the container runtime reads {run.runtime.conf_dir} ({run.runtime.source}), not {folder}")
+    return folder
+
+
+def bin_dirs(value: t.Sequence[str] | None, run: Run) -> list[str]:
+    """Where plugins are looked for: as told, else where the container runtime looks, else where this run installs them."""
+    runtime = list(run.runtime.bin_dirs)
+    folders = [os.path.normpath(folder) for folder in value or runtime]
+    missing = [folder for folder in runtime if folder not in folders]
+    if missing and run.runtime.source:
+        run.warnings.append(f"{NAME}: the container runtime looks for plugins in {', '.join(missing)} ({run.runtime.source}) as well")
+    planned = [run.planned_bin_dir] if run.planned_bin_dir is not None and not value else []
+    return list(dict.fromkeys([*folders, *planned]))
+
+
+def resolve_version(chain: list[t.Any], wanted: str, folders: t.Sequence[str], run: Run) -> str:
+    """The CNI version for a chain whose every plugin, IPAM plugins included, has to be there and to support it."""
+    supported: dict[str, list[str]] = {}
+    for name, path in model.plugin_types(chain):
+        if name not in supported:
+            answer = _ask(name, path, folders, run)
+            if answer is not None:
+                supported[name] = answer
+    if plugins.locate("loopback", folders) is None and "loopback" not in run.planned_plugins:
+        run.warnings.append(f"{NAME}: the plugin loopback is not in {', '.join(folders)}; containerd needs it for every pod")
+    if wanted == "auto":
+        return _chosen(supported, run)
+    for name in versions.unsupported(wanted, supported):
+        run.refuse("cni_version", f"{wanted!r} is not supported by the installed {name} (it supports {', '.join(supported[name])})")
+    return wanted
+
+
+def _chosen(supported: t.Mapping[str, t.Sequence[str]], run: Run) -> str:
+    version = versions.choose(supported)
+    if version is None:
+        answers = "; ".join(f"{name}: {', '.join(known)}" for name, known in supported.items())
+        run.refuse("cni_version", f"auto finds no version that every plugin supports ({answers})")
+    return version or ""
+
+
+def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] | None:
+    if name in run.planned_plugins and run.planned_bin_dir in folders:
+        binary: str | None = run.planned_plugins[name]()
+    else:
+        binary = plugins.locate(name, folders)
+    if binary is None:
+        _missing(name, path, folders, run)
+        return None
+    try:
+        return plugins.supported_versions(binary)
+    except NodeError as error:
+        run.refuse(path, f"{name!r} does not work: {error}")
+        return None
+
+
+def _missing(name: str, path: str, folders: t.Sequence[str], run: Run) -> None:
+    where = ", ".join(folders)
+    if run.check and run.alone:
+        run.warnings.append(f"{path}: {name!r} is not in {where} yet; a task with kubenode.network.cni_plugins has to come before this one")
+        return
+    there = [*plugins.installed(folders), *run.planned_plugins]
+    hint = closest(name, there)
+    text = f"; did you mean {hint}?" if hint else ""
+    expected = f"expected one of {', '.join(sorted(set(there)))}" if there else "there is no plugin at all; kubenode.network.cni_plugins installs them"
+    run.refuse(path, f"{name!r} is not installed in {where} ({expected}){text}")
+
+
+def _removal(options: Options, run: Run) -> list[Part]:
+    name = options["name"]
+    desired = run.document.desired(NAME, name)
+    if desired is None:
+        path = os.path.join(conf_dir(options["conf_dir"], run), filename(options))
+        if os.path.lexists(path):
+            run.warnings.append(f"{NAME}: {path} is there, but this collection did not write it; it was left alone")
+        return [removal(NAME, name, revive)]
+    run.removed_networks[name] = desired["conf_dir"]
+    return [removal(NAME, name, revive), removal(PORTMAP, name, revive)]
+
+
+def finish(run: Run) -> None:
+    """What the loader will see when the run is done; refuses a folder in which the loopback file would be the network."""
+    folders = {os.path.dirname(path) for path in run.planned_files} | set(run.removed_networks.values())
+    for folder in sorted(folders):
+        view = loader.containerd_view(_texts_after(folder, run, run.document))
+        run.results["winner"] = view.winner
+        if view.winner == LOOPBACK_FILE:
+            text = f"absent would leave {os.path.join(folder, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"
+            run.refuse("state", text)
+        for path in run.planned_files:
+            _report_winner(path, folder, view, run)
+
+
+def _report_winner(path: str, folder: str, view: loader.Verdict, run: Run) -> None:
+    name = os.path.basename(path)
+    if os.path.dirname(path) != folder or name == LOOPBACK_FILE or name == view.winner:
+        return
+    if view.error:
+        run.warnings.append(f"{NAME}: {folder} does not load: {view.error}")
+    elif os.path.join(folder, view.winner or "") not in run.planned_files:
+        run.warnings.append(f"{NAME}: {view.winner} sorts before {name} in {folder}, so pods get the network of {view.winner}")
+
+
+def _texts_after(folder: str, run: Run, document: Document) -> dict[str, str | None]:
+    """The loadable files of the folder as they will be: those there now, less what is removed, plus what is written."""
+    leaving = {
+        oid.partition(":")[2]
+        for name in run.removed_networks
+        for oid, record in document.objects(NAME, name).items()
+        if record["found"] is None and len(document.holders(oid)) == 1
+    }
+    names = [name for name in files.entries(folder) if loader.is_loadable(name) and os.path.join(folder, name) not in leaving]
+    texts = {name: files.read_text(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
+    texts.update({os.path.basename(path): text for path, text in run.planned_files.items() if os.path.dirname(path) == folder})
+    return texts
+
+
+def revive(object_id: str) -> Resource:
+    return file.revive(object_id, folders_stay=True)
