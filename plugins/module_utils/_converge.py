@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.metadata
 import json
+import re
 import typing as t
 
 from ._document import Document
@@ -145,11 +147,25 @@ def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> lis
 
 def _require_libraries(changes: t.Sequence[Change]) -> None:
     for change in changes:
-        for library in change.resource.libraries:
+        for requirement in change.resource.libraries:
+            library, _operator, lowest = requirement.partition(">=")
             try:
                 importlib.import_module(library)
             except Exception as error:  # a library made for another Python raises SyntaxError or TypeError, too
                 raise MissingLibrary(library, f"{type(error).__name__}: {error}", change.resource.id) from error
+            if lowest and _number(_version(library)) < _number(lowest):
+                raise MissingLibrary(library, f"version {_version(library)} is installed (expected {lowest} or newer)", change.resource.id)
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "0 (of unknown version)"
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
 def _apply(changes: t.Sequence[Change]) -> None:

@@ -33,12 +33,12 @@ class Module(t.Protocol):
 
 def open_door(module: Module, section: Section) -> t.NoReturn:
     """Converges the one section that the module is named after, with the module's options."""
-    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, alone=True))
+    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode))
 
 
 def open_all(module: Module, opened: t.Callable[[], t.Sequence[Opened]]) -> t.NoReturn:
     """Converges several sections in one run."""
-    _answer(module, lambda: execute(opened(), check=module.check_mode, alone=False))
+    _answer(module, lambda: execute(opened(), check=module.check_mode))
 
 
 def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
@@ -55,10 +55,10 @@ def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoRetur
     module.exit_json(**result)
 
 
-def execute(opened: t.Sequence[Opened], *, check: bool, alone: bool) -> dict[str, t.Any]:
+def execute(opened: t.Sequence[Opened], *, check: bool) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
-    run = Run(Document.load(), check=check, alone=alone)
+    run = Run(Document.load(), check=check)
     try:
         parts = _parts(opened, run)
         return _result(_converge(parts, run), run)

@@ -17,7 +17,7 @@ class Resource:
     """One thing on a node. A subclass says how to read it and how to make it so; everything else follows."""
 
     id: str
-    #: Python libraries that ``write`` imports; asked for before anything is touched.
+    #: Python libraries that ``write`` imports, as ``name`` or ``name>=version``; asked for before anything is touched.
     libraries: tuple[str, ...] = ()
 
     def read(self) -> State:

@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tarfile
 import typing as t
 
 from .._errors import NodeError
 from .files import CHUNK
 
-ALGORITHMS = ("sha256", "sha512")
+
+def contents(path: str, members: t.Mapping[str, str]) -> t.Iterator[tuple[str, t.IO[bytes]]]:
+    """The files named by ``members`` (name -> name in the archive), each with its name and while it is its turn.
+
+    One pass: to look for one file after the other would uncompress the archive from its start each time.
+    """
+    names = {member: name for name, member in members.items()}
+    with tarfile.open(path) as archive:
+        for entry in archive:
+            file = archive.extractfile(entry) if entry.isreg() and entry.name in names else None
+            if file is not None:
+                yield names[entry.name], file
 
 
-class Member:
-    """A file in an archive, as content to be written."""
-
-    def __init__(self, archive: str, name: str) -> None:
-        self.archive = archive
-        self.name = name
-        digest = hashlib.sha256()
-        for chunk in self.chunks():
-            digest.update(chunk)
-        self.sha256 = digest.hexdigest()
-
-    def chunks(self) -> t.Iterator[bytes]:
-        with tarfile.open(self.archive) as archive:
-            file = t.cast("t.IO[bytes]", archive.extractfile(self.name))  # None for what is no regular file; those are no members
-            yield from iter(lambda: file.read(CHUNK), b"")
+def unpack(path: str, members: t.Mapping[str, str], folder: str) -> dict[str, str]:
+    """Writes files of the archive into a folder of ours and returns name -> path."""
+    paths = {name: os.path.join(folder, name) for name in members}
+    for name, content in contents(path, members) if members else ():
+        with open(paths[name], "xb") as file:
+            shutil.copyfileobj(content, file, CHUNK)
+    return paths
 
 
 def checksum(path: str, algorithm: str) -> str:
@@ -59,7 +63,8 @@ def list_files(path: str) -> tuple[dict[str, str], list[str]]:
                     wrong += [f"its entry {plain!r} stands twice"] if plain in names else []
                     names[plain] = entry.name
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise NodeError(f"{path} is not a readable tar archive: {error}") from error
+        reason = str(error).splitlines()[0].rstrip(":")  # tarfile tells what each of its formats thought of it
+        raise NodeError(f"{path} is not a readable tar archive: {reason}") from error
     return names, wrong
 
 

@@ -30,7 +30,6 @@ class Run:
 
     document: Document
     check: bool = False
-    alone: bool = True
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)

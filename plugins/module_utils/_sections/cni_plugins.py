@@ -42,9 +42,6 @@ def check(options: Options) -> list[Problem]:
     if options["state"] == "absent":
         return problems
     problems += check_choice(options) + _check_manifest(options["manifest"] or {})
-    for name in options["manifest"] or {}:
-        if name not in REFERENCE:
-            problems.append(Problem("manifest", f"{name!r} is not a reference plugin (expected some of {REFERENCE_NAMES})"))
     if not options["src"]:
         return [*problems, Problem("src", "is required when state is present (expected a folder or an archive of plugin binaries)")]
     problems += _check_path("src", options["src"])
@@ -126,7 +123,9 @@ def _contents(options: Options, bin_dir: str, run: Run) -> dict[str, files.Conte
     found = look_into(options, run)
     if os.path.isdir(src):
         return {name: files.FileContent(path) for name, path in found.items()}
-    return {name: archives.Member(src, member) for name, member in found.items()}
+    folder = tempfile.mkdtemp(prefix="kubenode-network-")
+    run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
+    return {name: files.FileContent(path) for name, path in archives.unpack(src, found, folder).items()}
 
 
 def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: Run) -> dict[str, files.Content]:
@@ -173,8 +172,7 @@ def _in_archive(options: Options, run: Run) -> dict[str, str]:
     try:
         names, wrong = archives.list_files(src)
     except NodeError as error:
-        reason = str(error).splitlines()[0].rstrip(":")  # tarfile tells what each of its formats thought of it
-        run.refuse("src", f"{reason} (expected a tar archive, plain or compressed with gzip or xz)")
+        run.refuse("src", f"{error} (expected a tar archive, plain or compressed with gzip or xz)")
         return {}
     for problem in wrong:
         run.refuse("src", f"the archive {src!r} is refused: {problem} (expected plain files)")
@@ -192,14 +190,15 @@ def _selection(options: Options, found: t.Mapping[str, str], run: Run) -> list[s
 
 
 def _runnable(name: str, content: files.Content, run: Run) -> str:
-    """A path from which a binary that is not installed yet can be asked for its versions."""
+    """A path from which a binary that is not installed yet can be asked for its versions. In memory if need be: temporary
+    folders are often mounted noexec."""
     if isinstance(content, files.FileContent) and os.access(content.path, os.X_OK):
         return content.path
-    folder = tempfile.mkdtemp(prefix="kubenode-network-")
-    run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
-    path = os.path.join(folder, name)
-    files.write(path, content, mode=0o700)
-    return path
+    descriptor = os.memfd_create(name)
+    run.cleanups.append(functools.partial(os.close, descriptor))
+    for chunk in content.chunks():
+        os.write(descriptor, chunk)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def answer(options: Options) -> dict[str, t.Any]:

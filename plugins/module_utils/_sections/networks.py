@@ -229,7 +229,7 @@ def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] 
 
 def _missing(name: str, path: str, folders: t.Sequence[str], run: Run) -> None:
     where = ", ".join(folders)
-    if run.check and run.alone:
+    if run.check and run.planned_bin_dir is None:
         run.warnings.append(f"{path}: {name!r} is not in {where} yet; a task with kubenode.network.cni_plugins has to come before this one")
         return
     there = [*plugins.installed(folders), *run.planned_plugins]

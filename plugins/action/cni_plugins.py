@@ -1,0 +1,14 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings a local source of plugin binaries to the node before the module of the same name runs."""
+
+from __future__ import annotations
+
+from ansible_collections.kubenode.network.plugins.plugin_utils._plugin_sources import SourceAction
+
+
+class ActionModule(SourceAction):
+    MODULE = "kubenode.network.cni_plugins"
+    SECTION = ""

@@ -1,0 +1,382 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+_NODE_NETWORK = r"""
+options:
+  cni_plugins:
+    description:
+      - The CNI plugin binaries, with the options of M(kubenode.network.cni_plugins).
+    type: dict
+{cni_plugins}
+  sysctl_bridge_nf:
+    description:
+      - The kernel parameters for bridges and forwarding, with the options of M(kubenode.network.sysctl_bridge_nf).
+    type: dict
+{sysctl_bridge_nf}
+  kubenet_bridge:
+    description:
+      - The bridge of the node's pods, with the options of M(kubenode.network.kubenet_bridge).
+    type: dict
+{kubenet_bridge}
+  masquerade:
+    description:
+      - The rules for packets from pods to outside of the cluster, with the options of M(kubenode.network.masquerade).
+    type: dict
+{masquerade}
+  networks:
+    description:
+      - The networks that pods get, each with the options of M(kubenode.network.cni_config).
+      - A network that was in this list in an earlier run and is not in it now stays. Take it away with O(networks[].state=absent).
+      - If not set and O(kubenet_bridge) is, V(10-kubenet.conflist) is written, a network named V(kubenet) that follows from that
+        section alone, with host ports. An empty list means no network.
+    type: list
+    elements: dict
+{networks}
+"""
+
+
+def _suboptions(text: str, path: str) -> str:
+    """The options of a section as those of an option ``path``, to which references from one to another lead then."""
+    own = re.sub(r"\bO\((?!kubenode\.)", f"O({path}.", text.strip())
+    return textwrap.indent(own.replace("options:", "suboptions:", 1), "    ")
+
+
+class ModuleDocFragment:
+    """``extends_documentation_fragment: [kubenode.network._sections.<section>, kubenode.network._sections.document]``.
+
+    One text per section of the node's document, for the module of that name and as suboptions of node_network. Inside of
+    a text, O(name) is an option of the same section.
+    """
+
+    CNI_PLUGINS = r"""
+options:
+  src:
+    description:
+      - The binaries to install, either a folder that holds them or a tar archive (V(.tar), V(.tgz), V(.tar.gz), V(.tar.xz)) with
+        them at its top, as the releases of C(containernetworking/plugins) are.
+      - On the controller, where it is looked for like the C(src) of M(ansible.builtin.unarchive), or on the node with
+        O(remote_src=true). Debian's package C(containernetworking-plugins) has the binaries in V(/usr/lib/cni).
+      - Only reference plugins are taken. Any other file in the source is left there.
+      - Required with O(state=present).
+    type: path
+  remote_src:
+    description:
+      - Whether O(src) is on the node already.
+      - If V(false), the source is read on the controller. Only binaries that the node does not have yet are transferred.
+    type: bool
+    default: false
+  checksum:
+    description:
+      - The checksum of the archive O(src), V(sha256:) or V(sha512:) and the hexadecimal digits.
+      - Required for an archive, which is neither unpacked nor looked into before its checksum was found right. Not accepted for
+        a folder.
+    type: str
+  bin_dir:
+    description:
+      - The folder into which the binaries go.
+      - If not set, the first folder in which the node's container runtime looks for them, by its configuration. That is
+        V(/opt/cni/bin) unless the configuration of containerd or CRI-O says something else.
+      - A folder in which the configured runtime does not look is accepted with a warning.
+    type: path
+  plugins:
+    description:
+      - The plugins to install. If not set, all reference plugins that O(src) holds.
+      - An installed plugin that is taken off this list is removed, or given back as it was found.
+    type: list
+    elements: str
+  manifest:
+    description:
+      - The SHA-256 of each binary by the plugin's name. Set by the action plugin, which has read the source on the controller.
+        Not for use in tasks.
+      - Without O(src), the module only says which of these binaries the node does not have.
+    type: dict
+  state:
+    description:
+      - V(present) installs the binaries, V(absent) takes away those that were installed into O(bin_dir).
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    CNI_CONFIG = r"""
+options:
+  name:
+    description:
+      - The name of the network. Letters, digits, V(_), V(.) and V(-), the first a letter or digit.
+      - Addresses that host-local gave out are remembered by this name, so keep it while pods run.
+    type: str
+    required: true
+  priority:
+    description:
+      - The number at the start of the file's name, from V(0) to V(99). Runtimes take the first file in the order of names.
+    type: int
+    default: 10
+  filename:
+    description:
+      - The name of the file, in place of the one made of O(priority) and O(name), such as V(10-mynet.conflist).
+      - A name that ends in V(.conf) asks for a single configuration, which holds exactly one plugin.
+    type: str
+  cni_version:
+    description:
+      - The version of the CNI specification that runtime and plugins speak. This is not the release of the plugins.
+      - V(auto) is the highest version up to V(1.0.0) that every plugin of O(plugins) supports. Each installed binary is asked for it.
+    type: str
+    default: auto
+  plugins:
+    description:
+      - The plugins of the network, in order, with the keys that the CNI specification and each plugin define.
+      - Keys, types and values of the reference plugins are checked. Unknown keys, which CNI itself would ignore, are refused.
+        Plugins of other types may have any keys.
+      - The binary of every plugin, including those for C(ipam), must be installed.
+      - In M(kubenode.network.node_network), an entry of type V(bridge) for the node's C(kubenet_bridge) takes over from that section
+        what it does not say itself, namely C(mtu), C(hairpinMode), C(promiscMode), C(isGateway), C(ipMasq), and the C(ranges) and
+        C(routes) of C(ipam). An entry that says something else is refused.
+      - Required with O(state=present).
+    type: list
+    elements: dict
+  loopback:
+    description:
+      - Whether to keep a valid V(99-loopback.conf) behind the network's file. No runtime of today needs it, only the binary.
+      - It is written after the network's file and removed before it. A valid one that somebody else wrote is left as it is.
+      - Refused where that file would be the first, because runtimes would then take it for the pod network.
+    type: bool
+    default: false
+  mode:
+    description:
+      - The mode of the files, V(0644) or V(0600), as text. Owner and group are root.
+    type: str
+    default: "0644"
+  conf_dir:
+    description:
+      - The folder of the file. Made if it is missing, never removed.
+      - If not set, the folder that the node's container runtime reads, by its configuration. That is V(/etc/cni/net.d) unless the
+        configuration of containerd or CRI-O says something else.
+    type: path
+  bin_dirs:
+    description:
+      - The folders in which the binaries of O(plugins) are looked for.
+      - If not set, the folders in which the node's container runtime looks, by its configuration.
+    type: list
+    elements: path
+  state:
+    description:
+      - V(present) writes the network, V(absent) takes away the one of this name.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    PORTMAP = r"""
+options:
+  network:
+    description:
+      - The name of the network whose list gets the entry, as in the C(name) of its file.
+      - It may be one that M(kubenode.network.cni_config) or M(kubenode.network.node_network) wrote, or somebody else's in O(conf_dir).
+        Everything else in that file stays as it is.
+      - The file must be a list (V(.conflist)). A single configuration cannot hold a second plugin.
+    type: str
+    required: true
+  snat:
+    description:
+      - Whether a pod reaches its own host port, and the node reaches host ports on V(127.0.0.1). The plugin does both unless told not to.
+    type: bool
+  masq_all:
+    description:
+      - Whether all traffic to host ports is masqueraded, which hides the client's address from the pod.
+      - Needs plugins of release 1.2.0 or later.
+    type: bool
+  mark_masq_bit:
+    description:
+      - The bit of the packet mark, from V(0) to V(31), that asks for masquerading. The plugin uses V(13) unless told otherwise.
+        Kubernetes itself uses V(14) and V(15).
+      - Mutually exclusive with O(external_set_mark_chain).
+    type: int
+  external_set_mark_chain:
+    description:
+      - A chain of the iptables table C(nat) that marks packets for masquerading, such as V(KUBE-MARK-MASQ), in place of the plugin's own.
+      - It must exist before the first pod starts.
+    type: str
+  conditions_v4:
+    description:
+      - Further arguments for each rule that forwards an IPv4 host port, in the syntax of the backend, for example
+        V(["!", "-s", "192.0.2.0/24"]).
+    type: list
+    elements: str
+  conditions_v6:
+    description:
+      - The same as O(conditions_v4), for IPv6.
+    type: list
+    elements: str
+  backend:
+    description:
+      - The firewall in which the plugin writes its rules. Needs plugins of release 1.6.0 or later.
+      - If not set, the plugin takes iptables where it can.
+    type: str
+    choices: [iptables, nftables]
+  conf_dir:
+    description:
+      - The folder of the network's file. If not set, the folder that the node's container runtime reads.
+    type: path
+  bin_dirs:
+    description:
+      - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
+    type: list
+    elements: path
+  state:
+    description:
+      - V(present) puts the entry into the network's list, with the capability C(portMappings), without which the plugin does nothing.
+      - V(absent) takes every C(portmap) entry out of the list, whoever put it there.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    KUBENET_BRIDGE = r"""
+options:
+  name:
+    description:
+      - The name of the bridge, at most 15 characters.
+    type: str
+    default: cbr0
+  pod_cidrs:
+    description:
+      - The ranges of the node's pods. One, or one of each family; the first is the primary.
+      - The bridge has the first host address of each range as the pods' gateway.
+      - Required with O(state=present). See M(kubenode.network.pod_cidr) for ranges out of a cluster's.
+    type: list
+    elements: str
+  mtu:
+    description:
+      - The MTU of the bridge and of the pods on it, in bytes, or V(auto).
+      - V(auto) is the smallest MTU of the node's normal interfaces. They are up, have a carrier, are neither loopback nor point-to-point,
+        nor this bridge or its ports. Other bridges, their ports and veth links count only if a default route leaves by them.
+      - Where none is left, or the smallest is under 576, V(auto) is V(1460), with a warning.
+    type: str
+    default: auto
+  hairpin_mode:
+    description:
+      - How a pod reaches itself by the address of its service.
+      - V(hairpin-veth) lets the ports of the bridge send packets back where they came from. V(promiscuous-bridge) puts the bridge into
+        promiscuous mode. V(none) does neither.
+    type: str
+    choices: [hairpin-veth, promiscuous-bridge, none]
+    default: hairpin-veth
+  state:
+    description:
+      - V(present) makes the bridge, or makes the one that is there so, without ever taking it away from the pods on it.
+      - V(absent) takes it away. Refused while it has ports, because these are running pods.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    MASQUERADE = r"""
+options:
+  pod_cidrs:
+    description:
+      - The ranges of the node's pods. One, or one of each family. Only packets from these are looked at.
+      - In M(kubenode.network.node_network), those of C(kubenet_bridge) if not set.
+      - Required with O(state=present).
+    type: list
+    elements: str
+  non_masquerade_cidrs:
+    description:
+      - Destinations that see the address of the pod itself, because they know the way back to it.
+      - Everything else sees the address of the node. The pods' own ranges, O(cluster_cidrs), link-local and multicast destinations
+        are never masqueraded.
+      - Required unless O(cluster_cidrs) is given. With an empty list, everything outside of the pods' own ranges is masqueraded.
+    type: list
+    elements: str
+  cluster_cidrs:
+    description:
+      - The ranges of all pods of the cluster. Added to O(non_masquerade_cidrs).
+    type: list
+    elements: str
+  state:
+    description:
+      - V(present) writes the rules, into a chain of their own for each family. V(absent) takes them away.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    SYSCTL_BRIDGE_NF = r"""
+options:
+  bridge_nf_call_iptables:
+    description:
+      - Whether IPv4 packets that cross a bridge pass iptables, as services need it for two pods on one node.
+    type: bool
+    default: true
+  bridge_nf_call_ip6tables:
+    description:
+      - Whether IPv6 packets that cross a bridge pass ip6tables.
+    type: bool
+    default: true
+  bridge_nf_call_arptables:
+    description:
+      - Whether ARP packets that cross a bridge pass arptables.
+    type: bool
+    default: true
+  forwarding:
+    description:
+      - The families for which the node forwards packets. Forwarding of any other family is not managed.
+      - With V(ipv6), each interface that learned its default route from router advertisements gets C(accept_ra) V(2) first, because
+        the kernel drops that route otherwise.
+      - If not set, V(ipv4). In M(kubenode.network.node_network), the families of the pod CIDRs of C(kubenet_bridge).
+    type: list
+    elements: str
+    choices: [ipv4, ipv6]
+  state:
+    description:
+      - V(present) sets the parameters now and keeps them in V(/etc/sysctl.d/99-kubenode-network.conf) for the next boot. The kernel
+        module C(br_netfilter) is loaded, and named in V(/etc/modules-load.d/kubenode-network.conf).
+      - V(absent) takes the files away and gives every parameter the value that was found. The kernel module stays loaded.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    # With its type, for ansible-test's yamllint takes whatever is assigned without one for a literal.
+    NODE_NETWORK: str = _NODE_NETWORK.format(
+        cni_plugins=_suboptions(CNI_PLUGINS, "cni_plugins"),
+        sysctl_bridge_nf=_suboptions(SYSCTL_BRIDGE_NF, "sysctl_bridge_nf"),
+        kubenet_bridge=_suboptions(KUBENET_BRIDGE, "kubenet_bridge"),
+        masquerade=_suboptions(MASQUERADE, "masquerade"),
+        networks=_suboptions(CNI_CONFIG, "networks[]"),
+    )
+
+    # What holds for every module that changes a node.
+    DOCUMENT = r"""
+options: {}
+requirements:
+  - Python >= 3.9 (on the node)
+notes:
+  - Everything that is wrong with the options is found before anything is changed, and reported together. When a change fails, those
+    before it are undone, and the message says whether that worked.
+  - What the collection makes on a node is written down in V(/etc/kubenode-network/node.json), as the last step of the same run.
+    For each object this document has whether it was created or adopted, and for an adopted one the state in which it was found.
+  - Removal takes away what was created, and gives what was adopted the state in which it was found. Contents of files that were found
+    are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left alone.
+"""
+
+    # For modules that run by an action plugin of their own.
+    CONTROLLER_SOURCE = r"""
+options: {}
+attributes:
+  action:
+    description: Has an action plugin, so that a part of the work is done on the controller.
+    support: full
+  async:
+    description: Can run with C(async).
+    support: none
+    details:
+      - A source on the controller is read, and its binaries are transferred, before the module runs on the node.
+"""

@@ -1,0 +1,187 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: masquerade
+short_description: Let pods reach the outside by the node's address
+version_added: 0.1.0
+description:
+  - Masquerades packets from the node's pods to destinations that do not know the way back to a pod.
+  - The rules are in a chain of their own, V(KUBENODE-MASQ) in the table C(nat) of iptables and ip6tables, which is replaced in one
+    transaction. Rules of others, and their order, stay as they are.
+  - Only packets from the node's own pod ranges are sent through the chain.
+extends_documentation_fragment:
+  - kubenode.network._attributes
+  - kubenode.network._attributes.node
+  - kubenode.network._attributes.actiongroup_node
+  - kubenode.network._sections.masquerade
+  - kubenode.network._sections.document
+requirements:
+  - iptables, and ip6tables for an IPv6 range (Debian has both in the package C(iptables))
+seealso:
+  - module: kubenode.network.pod_cidr
+    description: Ranges for the pods of each node, out of the cluster's.
+  - module: kubenode.network.kubenet_bridge
+    description: The bridge of the node's pods.
+  - module: kubenode.network.node_network
+    description: All of a node in one call.
+author:
+  - The kubenode.network authors (@kubenode)
+"""
+
+EXAMPLES = r"""
+- name: Masquerade everything that leaves a dual-stack cluster
+  kubenode.network.masquerade:
+    pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    cluster_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+
+- name: Let the hosts of the site, too, see the addresses of the pods
+  kubenode.network.masquerade:
+    pod_cidrs: ["10.244.1.0/24"]
+    cluster_cidrs: ["10.244.0.0/16"]
+    non_masquerade_cidrs: ["192.0.2.0/24"]
+
+- name: Masquerade everything that leaves the node's own pods
+  kubenode.network.masquerade:
+    pod_cidrs: ["10.244.1.0/24"]
+    non_masquerade_cidrs: []
+
+- name: Take the rules away
+  kubenode.network.masquerade:
+    state: absent
+"""
+
+RETURN = r"""
+changed:
+  description: Whether anything was changed, or in check mode would be.
+  returned: success
+  type: bool
+  sample: true
+changes:
+  description:
+    - What was changed, in that order, or in check mode would be. Check mode and the run after it return the same.
+    - The last one is the node's document, V(document:/etc/kubenode-network/node.json).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    resource:
+      description: What was changed, as its kind and name.
+      type: str
+      sample: masquerade:ipv6
+    before:
+      description: The state that was found. V(null) if it was not there.
+      type: raw
+      sample: null
+    after:
+      description: The state that was written. V(null) if it is gone.
+      type: raw
+      sample:
+        rules:
+          - -d fd00:10:244::/48 -j RETURN
+          - -d fe80::/10 -j RETURN
+          - -d ff00::/8 -j RETURN
+          - -j MASQUERADE
+        jumps:
+          - '-s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+  sample:
+    - resource: masquerade:ipv6
+      before: null
+      after:
+        rules:
+          - -d fd00:10:244::/48 -j RETURN
+          - -d fe80::/10 -j RETURN
+          - -d ff00::/8 -j RETURN
+          - -j MASQUERADE
+        jumps:
+          - '-s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+diff:
+  description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    before_header:
+      description: What was changed, with V((absent\)) if it was not there.
+      type: str
+      sample: masquerade:ipv6 (absent)
+    after_header:
+      description: What was changed, with V((absent\)) if it is gone.
+      type: str
+      sample: masquerade:ipv6
+    before:
+      description: The state that was found.
+      type: str
+      sample: ""
+    after:
+      description: The state that was written.
+      type: str
+      sample: |
+        -A POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
+        -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
+        -A KUBENODE-MASQ -d fe80::/10 -j RETURN
+        -A KUBENODE-MASQ -d ff00::/8 -j RETURN
+        -A KUBENODE-MASQ -j MASQUERADE
+  sample:
+    - before_header: masquerade:ipv6 (absent)
+      after_header: masquerade:ipv6
+      before: ""
+      after: |
+        -A POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
+        -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
+        -A KUBENODE-MASQ -d fe80::/10 -j RETURN
+        -A KUBENODE-MASQ -d ff00::/8 -j RETURN
+        -A KUBENODE-MASQ -j MASQUERADE
+masquerade:
+  description: What is masqueraded now.
+  returned: success and O(state=present)
+  type: dict
+  contains:
+    pod_cidrs:
+      description: The sources of which packets are masqueraded.
+      type: list
+      elements: str
+      sample: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    non_masquerade_cidrs:
+      description: The destinations for which they are not, without duplicates and overlaps, the pods' own ranges among them.
+      type: list
+      elements: str
+      sample: ["10.244.0.0/16", "fd00:10:244::/48"]
+  sample:
+    pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    non_masquerade_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+problems:
+  description: Everything that is wrong with the options, found together. The message has the same as one line.
+  returned: when an option is wrong
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The option.
+      type: str
+      sample: pod_cidrs
+    message:
+      description: The value, what is wrong with it, and what is accepted.
+      type: str
+      sample: "is required when state is present (expected one or two CIDRs, e.g. 10.244.1.0/24)"
+  sample:
+    - path: pod_cidrs
+      message: "is required when state is present (expected one or two CIDRs, e.g. 10.244.1.0/24)"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubenode.network.plugins.module_utils._door import open_door
+from ansible_collections.kubenode.network.plugins.module_utils._sections import masquerade
+
+
+def main() -> None:
+    open_door(AnsibleModule(argument_spec=masquerade.OPTIONS, supports_check_mode=True), masquerade)
+
+
+if __name__ == "__main__":
+    main()

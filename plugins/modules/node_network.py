@@ -1,0 +1,361 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_network
+short_description: Configure the whole pod network of a node
+version_added: 0.1.0
+description:
+  - Does in one run what the other modules of this collection do in one each, and makes their parts fit together.
+  - A section that is not named is not managed, and stays as it is. An empty one means its defaults.
+  - Everything is checked before anything is changed, and when a change fails, all that was done before it is undone.
+  - Sections apply in a fixed order, from the binaries to the networks. New things are there before old ones go,
+    so that a node that changes from one network to another has a valid one all the time.
+  - In check mode, a binary that the same run would install counts as installed.
+extends_documentation_fragment:
+  - kubenode.network._attributes
+  - kubenode.network._attributes.node
+  - kubenode.network._attributes.actiongroup_node
+  - kubenode.network._sections.node_network
+  - kubenode.network._sections.document
+  - kubenode.network._sections.controller_source
+requirements:
+  - pyroute2 >= 0.7 (for O(kubenet_bridge), only for a run that has to change a link)
+  - iptables, and ip6tables for an IPv6 range (for O(masquerade); Debian has both in the package C(iptables))
+seealso:
+  - module: kubenode.network.pod_cidr
+    description: Ranges for the pods of each node, out of the cluster's.
+  - module: kubenode.network.cni_plugins
+    description: The CNI plugin binaries.
+  - module: kubenode.network.sysctl_bridge_nf
+    description: The kernel parameters for bridges and forwarding.
+  - module: kubenode.network.kubenet_bridge
+    description: The bridge of the node's pods.
+  - module: kubenode.network.masquerade
+    description: The rules for packets from pods to outside of the cluster.
+  - module: kubenode.network.cni_config
+    description: A network that pods get.
+  - module: kubenode.network.portmap
+    description: Host ports for the pods of a network.
+  - name: CNI specification
+    description: What a network configuration means.
+    link: https://www.cni.dev/docs/spec/
+author:
+  - The kubenode.network authors (@kubenode)
+"""
+
+EXAMPLES = r"""
+- name: Make what kubenet made, for IPv4 pods
+  kubenode.network.node_network:
+    cni_plugins:
+      src: /usr/lib/cni
+      remote_src: true
+      bin_dir: /opt/cni/bin
+    sysctl_bridge_nf: {}
+    kubenet_bridge:
+      pod_cidrs: ["10.244.1.0/24"]
+    masquerade:
+      cluster_cidrs: ["10.244.0.0/16"]
+
+- name: Make what kubenet made, for dual-stack pods
+  kubenode.network.node_network:
+    sysctl_bridge_nf: {}
+    kubenet_bridge:
+      pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    masquerade:
+      cluster_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+
+- name: Make what kubenet made, for IPv6 pods alone
+  kubenode.network.node_network:
+    sysctl_bridge_nf: {}
+    kubenet_bridge:
+      pod_cidrs: ["fd00:10:244:1::/64"]
+    masquerade:
+      cluster_cidrs: ["fd00:10:244::/48"]
+
+- name: Give pods a network of one's own on the bridge; what its entry does not say follows from kubenet_bridge
+  kubenode.network.node_network:
+    kubenet_bridge:
+      pod_cidrs: ["10.244.1.0/24"]
+      mtu: "1400"
+    masquerade:
+      cluster_cidrs: ["10.244.0.0/16"]
+    networks:
+      - name: kubenet
+        state: absent
+      - name: pods
+        priority: 5
+        plugins:
+          - type: bridge
+            bridge: cbr0
+          - type: portmap
+            capabilities:
+              portMappings: true
+          - type: bandwidth
+            capabilities:
+              bandwidth: true
+
+- name: Take everything away
+  kubenode.network.node_network:
+    cni_plugins:
+      bin_dir: /opt/cni/bin
+      state: absent
+    sysctl_bridge_nf:
+      state: absent
+    kubenet_bridge:
+      state: absent
+    masquerade:
+      state: absent
+    networks:
+      - name: pods
+        priority: 5
+        state: absent
+"""
+
+RETURN = r"""
+changed:
+  description: Whether anything was changed, or in check mode would be.
+  returned: success
+  type: bool
+  sample: true
+changes:
+  description:
+    - What was changed, in that order, or in check mode would be. Check mode and the run after it return the same.
+    - The last one is the node's document, V(document:/etc/kubenode-network/node.json).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    resource:
+      description: What was changed, as its kind and name.
+      type: str
+      sample: bridge:cbr0
+    before:
+      description: The state that was found. V(null) if it was not there.
+      type: raw
+      sample: null
+    after:
+      description: The state that was written. V(null) if it is gone.
+      type: raw
+      sample: {addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false, up: true}
+  sample:
+    - resource: bridge:cbr0
+      before: null
+      after: {addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false, up: true}
+diff:
+  description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    before_header:
+      description: What was changed, with V((absent\)) if it was not there.
+      type: str
+      sample: bridge:cbr0 (absent)
+    after_header:
+      description: What was changed, with V((absent\)) if it is gone.
+      type: str
+      sample: bridge:cbr0
+    before:
+      description: The state that was found.
+      type: str
+      sample: ""
+    after:
+      description: The state that was written.
+      type: str
+      sample: "addresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\nup: true\n"
+  sample:
+    - before_header: bridge:cbr0 (absent)
+      after_header: bridge:cbr0
+      before: ""
+      after: "addresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\nup: true\n"
+cni_plugins:
+  description: What is installed now.
+  returned: success and the section is present
+  type: dict
+  contains:
+    bin_dir:
+      description: The folder, also when the node's container runtime decided.
+      type: str
+      sample: /opt/cni/bin
+    plugins:
+      description: The SHA-256 of each binary, by the plugin's name.
+      type: dict
+      sample: {bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e}
+  sample:
+    bin_dir: /opt/cni/bin
+    plugins:
+      bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
+      host-local: ebcf362b5c51a8376a232338f973e110e38523a37502a8bb7dfcfe538e8ef726
+sysctl_bridge_nf:
+  description: What is set now.
+  returned: success and the section is present
+  type: dict
+  contains:
+    module:
+      description: The kernel module that is loaded.
+      type: str
+      sample: br_netfilter
+    values:
+      description: The kernel parameters and their values.
+      type: dict
+      sample: {net.bridge.bridge-nf-call-iptables: "1", net.ipv4.ip_forward: "1"}
+  sample:
+    module: br_netfilter
+    values:
+      net.bridge.bridge-nf-call-iptables: "1"
+      net.bridge.bridge-nf-call-ip6tables: "1"
+      net.bridge.bridge-nf-call-arptables: "1"
+      net.ipv4.ip_forward: "1"
+kubenet_bridge:
+  description: The bridge as it is now.
+  returned: success and the section is present
+  type: dict
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: cbr0
+    pod_cidrs:
+      description: The ranges of the node's pods.
+      type: list
+      elements: str
+      sample: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    gateways:
+      description: The bridge's address in each of the ranges, in the same order.
+      type: list
+      elements: str
+      sample: ["10.244.1.1", "fd00:10:244:1::1"]
+    mtu:
+      description: Its MTU in bytes, also when it was V(auto).
+      type: int
+      sample: 1450
+    hairpin_mode:
+      description: How a pod reaches itself.
+      type: str
+      sample: hairpin-veth
+  sample:
+    name: cbr0
+    pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    mtu: 1450
+    hairpin_mode: hairpin-veth
+    gateways: ["10.244.1.1", "fd00:10:244:1::1"]
+masquerade:
+  description: What is masqueraded now.
+  returned: success and the section is present
+  type: dict
+  contains:
+    pod_cidrs:
+      description: The sources of which packets are masqueraded.
+      type: list
+      elements: str
+      sample: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    non_masquerade_cidrs:
+      description: The destinations for which they are not, without duplicates and overlaps, the pods' own ranges among them.
+      type: list
+      elements: str
+      sample: ["10.244.0.0/16", "fd00:10:244::/48"]
+  sample:
+    pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
+    non_masquerade_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+networks:
+  description: For each network that is present, by its name, what was written.
+  returned: success and a network is present
+  type: dict
+  contains:
+    <name>:
+      description: One network, by its name.
+      type: dict
+      contains:
+        path:
+          description: Its file.
+          type: str
+          sample: /etc/cni/net.d/10-mynet.conflist
+        cni_version:
+          description: The version of the CNI specification, also when it was V(auto).
+          type: str
+          sample: 1.0.0
+        config:
+          description: The content of the file.
+          type: dict
+          sample:
+            cniVersion: 1.0.0
+            name: mynet
+            plugins:
+              - type: bridge
+                bridge: cni0
+                isGateway: true
+                ipMasq: true
+                ipam:
+                  type: host-local
+                  subnet: 10.244.0.0/16
+                  routes:
+                    - dst: 0.0.0.0/0
+  sample:
+    mynet:
+      path: /etc/cni/net.d/10-mynet.conflist
+      cni_version: 1.0.0
+      config:
+        cniVersion: 1.0.0
+        name: mynet
+        plugins:
+          - type: bridge
+            bridge: cni0
+            isGateway: true
+            ipMasq: true
+            ipam:
+              type: host-local
+              subnet: 10.244.0.0/16
+              routes:
+                - dst: 0.0.0.0/0
+winner:
+  description:
+    - The file that the container runtime takes for the pod network when the run is done, the first one in the order of names.
+    - V(null) if there is none, or if the first one cannot be loaded, which a warning explains.
+  returned: success and a network was named
+  type: str
+  sample: 10-kubenet.conflist
+problems:
+  description: Everything that is wrong with the options, found together. The message has the same as one line.
+  returned: when an option is wrong
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The option.
+      type: str
+      sample: kubenet_bridge.pod_cidrs[0]
+    message:
+      description: The value, what is wrong with it, and what is accepted.
+      type: str
+      sample: "'10.244.1.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"
+  sample:
+    - path: kubenet_bridge.pod_cidrs[0]
+      message: "'10.244.1.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"
+missing_library:
+  description:
+    - The Python library that is needed on the node to make the changes. Nothing was changed.
+    - Install it and repeat the task. A run that has nothing to change needs none.
+  returned: when a library is missing
+  type: str
+  sample: pyroute2
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubenode.network.plugins.module_utils._door import open_all
+from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
+
+
+def main() -> None:
+    spec = argument_spec()
+    module = AnsibleModule(argument_spec=spec, required_one_of=[list(spec)], supports_check_mode=True)
+    open_all(module, lambda: open_sections(module.params))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sysctl_bridge_nf
+short_description: Set the kernel parameters that pods on a bridge need
+version_added: 0.1.0
+description:
+  - Loads C(br_netfilter), lets packets that cross a bridge pass the firewall, and turns on forwarding, now and after the next boot.
+  - Services need this. Without it, two pods on one node cannot reach each other by the address of a service.
+  - A node that learned its IPv6 default route from router advertisements keeps it when IPv6 forwarding is turned on.
+extends_documentation_fragment:
+  - kubenode.network._attributes
+  - kubenode.network._attributes.node
+  - kubenode.network._attributes.actiongroup_node
+  - kubenode.network._sections.sysctl_bridge_nf
+  - kubenode.network._sections.document
+seealso:
+  - module: kubenode.network.kubenet_bridge
+    description: The bridge of the node's pods.
+  - module: kubenode.network.node_network
+    description: All of a node in one call.
+author:
+  - The kubenode.network authors (@kubenode)
+"""
+
+EXAMPLES = r"""
+- name: Prepare a node for IPv4 pods
+  kubenode.network.sysctl_bridge_nf:
+
+- name: Prepare a node for dual-stack pods, without a look at ARP
+  kubenode.network.sysctl_bridge_nf:
+    bridge_nf_call_arptables: false
+    forwarding: [ipv4, ipv6]
+
+- name: Give the parameters the values that were found
+  kubenode.network.sysctl_bridge_nf:
+    state: absent
+"""
+
+RETURN = r"""
+changed:
+  description: Whether anything was changed, or in check mode would be.
+  returned: success
+  type: bool
+  sample: true
+changes:
+  description:
+    - What was changed, in that order, or in check mode would be. Check mode and the run after it return the same.
+    - The last one is the node's document, V(document:/etc/kubenode-network/node.json).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    resource:
+      description: What was changed, as its kind and name.
+      type: str
+      sample: sysctl:net/ipv4/ip_forward
+    before:
+      description: The state that was found. V(null) if it was not there.
+      type: raw
+      sample: "0"
+    after:
+      description: The state that was written. V(null) if it is gone.
+      type: raw
+      sample: "1"
+  sample:
+    - resource: sysctl:net/ipv4/ip_forward
+      before: "0"
+      after: "1"
+diff:
+  description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    before_header:
+      description: What was changed, with V((absent\)) if it was not there.
+      type: str
+      sample: sysctl:net/ipv4/ip_forward
+    after_header:
+      description: What was changed, with V((absent\)) if it is gone.
+      type: str
+      sample: sysctl:net/ipv4/ip_forward
+    before:
+      description: The state that was found.
+      type: str
+      sample: "0\n"
+    after:
+      description: The state that was written.
+      type: str
+      sample: "1\n"
+  sample:
+    - before_header: sysctl:net/ipv4/ip_forward
+      after_header: sysctl:net/ipv4/ip_forward
+      before: "0\n"
+      after: "1\n"
+sysctl_bridge_nf:
+  description: What is set now.
+  returned: success and O(state=present)
+  type: dict
+  contains:
+    module:
+      description: The kernel module that is loaded.
+      type: str
+      sample: br_netfilter
+    values:
+      description: The kernel parameters and their values.
+      type: dict
+      sample: {net.bridge.bridge-nf-call-iptables: "1", net.ipv4.ip_forward: "1"}
+  sample:
+    module: br_netfilter
+    values:
+      net.bridge.bridge-nf-call-iptables: "1"
+      net.bridge.bridge-nf-call-ip6tables: "1"
+      net.bridge.bridge-nf-call-arptables: "1"
+      net.ipv4.ip_forward: "1"
+problems:
+  description: Everything that is wrong with the options, found together. The message has the same as one line.
+  returned: when an option is wrong
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The option.
+      type: str
+      sample: forwarding
+    message:
+      description: The value, what is wrong with it, and what is accepted.
+      type: str
+      sample: "ipv6 is not there on this node: its kernel has no net.ipv6.conf.all.forwarding"
+  sample:
+    - path: forwarding
+      message: "ipv6 is not there on this node: its kernel has no net.ipv6.conf.all.forwarding"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.kubenode.network.plugins.module_utils._door import open_door
+from ansible_collections.kubenode.network.plugins.module_utils._sections import sysctl_bridge_nf
+
+
+def main() -> None:
+    open_door(AnsibleModule(argument_spec=sysctl_bridge_nf.OPTIONS, supports_check_mode=True), sysctl_bridge_nf)
+
+
+if __name__ == "__main__":
+    main()
