@@ -1,0 +1,291 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input fails with one clear message, and the node is untouched.
+
+The cases are held against the argument specs: an option without a case fails test_every_option_has_a_case.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import io
+import tarfile
+
+import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec
+from ansible_collections.kubenode.network.plugins.module_utils._sections import (
+    cni_plugins,
+    kubenet_bridge,
+    masquerade,
+    networks,
+    portmap,
+    sysctl_bridge_nf,
+)
+from testbed import Node, diff_dumps
+
+BRIDGE = {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipam": {"type": "host-local", "subnet": "10.244.0.0/16"}}
+SPECS = {
+    "cni_plugins": cni_plugins.OPTIONS,
+    "cni_config": networks.OPTIONS,
+    "portmap": portmap.OPTIONS,
+    "kubenet_bridge": kubenet_bridge.OPTIONS,
+    "masquerade": masquerade.OPTIONS,
+    "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
+    "node_network": argument_spec(),
+}
+GOOD = {
+    "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
+    "cni_config": {"name": "mynet", "plugins": [BRIDGE]},
+    "portmap": {"network": "there"},
+    "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
+    "masquerade": {"pod_cidrs": ["10.244.1.0/24"], "non_masquerade_cidrs": []},
+    "sysctl_bridge_nf": {},
+    "node_network": {
+        "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
+        "sysctl_bridge_nf": {},
+        "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
+        "masquerade": {"non_masquerade_cidrs": []},
+    },
+}
+
+
+def bridge_with(**keys):
+    return [{**BRIDGE, **keys}]
+
+
+def ipam_with(**keys):
+    return bridge_with(ipam={**BRIDGE["ipam"], **keys})
+
+
+ARCHIVE = {"remote_src": True, "src": "/run/sources/plugins.tgz"}
+#: module -> option -> (what replaces the good options, what the message must say)
+CASES = {
+    "cni_plugins": {
+        "src": [
+            ({"src": None}, "src: is required when state is present"),
+            ({"src": "relative/path"}, "'relative/path' is not usable (expected an absolute path without ..)"),
+            ({"src": "/usr/../etc"}, "'/usr/../etc' is not usable"),
+            ({"src": "/nowhere"}, "src: '/nowhere' is not there on the node"),
+            ({"src": "/etc"}, "src: '/etc' holds no CNI plugin binary"),
+            ({"src": "/etc/passwd", "checksum": "sha256:PASSWD"}, "/etc/passwd is not a readable tar archive"),
+            ({**ARCHIVE, "src": "/run/sources/evil.tgz", "checksum": "sha256:EVIL"}, "its entry '../bridge' leaves the folder"),
+            ({**ARCHIVE, "src": "/run/sources/link.tgz", "checksum": "sha256:LINK"}, "its entry '/etc/passwd' leaves the folder"),
+        ],
+        "remote_src": [({"remote_src": False}, "remote_src: is false, but the source was not brought to the node")],
+        "checksum": [
+            ({"checksum": "md5:abc"}, "checksum: 'md5:abc' is not a checksum (expected sha256: and 64"),
+            (ARCHIVE, "checksum: is required for the archive '/run/sources/plugins.tgz'"),
+            ({**ARCHIVE, "checksum": "sha256:" + "0" * 64}, "(expected sha256:" + "0" * 64 + "); it was not unpacked"),
+        ],
+        "bin_dir": [({"bin_dir": "opt"}, "bin_dir: 'opt' is not usable"), ({"bin_dir": "/opt/../x"}, "bin_dir: '/opt/../x' is not usable")],
+        "plugins": [
+            ({"plugins": ["bridgee"]}, "plugins[0]: 'bridgee' is not a reference plugin (expected some of bandwidth, bridge"),
+            ({"plugins": ["bridge", "../x"]}, "plugins[1]: '../x' is not a reference plugin"),
+            ({"plugins": ["tap"]}, "plugins[0]: 'tap' is not in /usr/lib/cni (expected some of bandwidth"),
+        ],
+        "manifest": [({"manifest": {"bridge": "0" * 64}}, "did not arrive on the node as it was sent"),
+                     ({"manifest": {"../x": "0" * 64}}, "manifest.../x: '../x' is not a reference plugin")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "cni_config": {
+        "name": [
+            ({"name": "my net"}, "name: 'my net' is not a network name (expected letters"),
+            ({"name": "../x"}, "name: '../x' is not a network name"),
+            ({"name": ""}, "name: '' is not a network name"),
+        ],
+        "priority": [({"priority": 100}, "priority: 100 is out of range (expected 0 to 99)"), ({"priority": -1}, "priority: -1 is out of range")],
+        "filename": [
+            ({"filename": "../10-x.conflist"}, "filename: "),
+            ({"filename": "a/b.conflist"}, "filename: "),
+            ({"filename": "10-x.yaml"}, "filename: "),
+            ({"filename": "99-loopback.conf"}, "filename: '99-loopback.conf' is the name of the loopback file"),
+        ],
+        "cni_version": [
+            ({"cni_version": "9.9.9"}, "cni_version: '9.9.9' is not a version of the CNI specification"),
+            ({"cni_version": "1.0"}, "with three parts"),
+            ({"cni_version": "1.1.0"}, "cni_version: '1.1.0' is not supported by the installed bridge (it supports 0.1.0"),
+            ({"cni_version": "0.3.1", "plugins": [BRIDGE, {"type": "firewall"}]}, "plugins[1]"),
+        ],
+        "plugins": [
+            ({"plugins": None}, "plugins: is required when state is present"),
+            ({"plugins": []}, "plugins: is required when state is present"),
+            ({"plugins": [{"bridge": "x"}]}, "plugins[0].type"),
+            ({"plugins": [{**BRIDGE, "type": "bridgee"}]}, "plugins[0].type: 'bridgee' is not installed in /opt/cni/bin"),
+            ({"plugins": [{**BRIDGE, "type": "a/b"}]}, "plugins[0].type"),
+            ({"plugins": bridge_with(isGatway=True)}, "plugins[0].isGatway: 'isGatway' is not a key of bridge (expected isGateway?)"),
+            ({"plugins": bridge_with(mtu=70000)}, "plugins[0].mtu: 70000"),
+            ({"plugins": bridge_with(mtu="1500")}, "plugins[0].mtu: '1500'"),
+            ({"plugins": bridge_with(hairpinMode=True, promiscMode=True)}, "hairpinMode"),
+            ({"plugins": bridge_with(bridge="a-name-that-is-too-long")}, "plugins[0].bridge"),
+            ({"plugins": ipam_with(subnet="10.244.0.0/33")}, "plugins[0].ipam.subnet: '10.244.0.0/33' is not a CIDR"),
+            ({"plugins": ipam_with(subnet="10.244.0.1/16")}, "plugins[0].ipam.subnet"),
+            ({"plugins": ipam_with(subnet="10.244.0.0/31")}, "plugins[0].ipam.subnet"),
+            ({"plugins": ipam_with(gateway="10.0.0.1")}, "plugins[0].ipam.gateway"),
+            ({"plugins": ipam_with(ranges=[[{"subnet": "10.244.1.0/24"}], [{"subnet": "10.244.1.0/25"}]], subnet="10.9.0.0/16")}, "overlap"),
+            ({"plugins": [{"type": "portmap"}]}, "plugins[0]"),
+            ({"plugins": [BRIDGE, {"type": "tuning"}]}, "plugins[1].type: 'tuning' is not installed in /opt/cni/bin"),
+            ({"filename": "10-mynet.conf", "plugins": [BRIDGE, {"type": "portmap"}]}, "plugins"),
+        ],
+        "loopback": [({"loopback": True, "priority": 99, "name": "z"}, "loopback: true would put 99-loopback.conf before 99-z.conflist")],
+        "mode": [({"mode": "0666"}, "mode: '0666' is not a mode for a CNI file (expected 0644 or 0600"), ({"mode": "rw"}, "mode: 'rw'")],
+        "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"), ({"conf_dir": "/etc/../x"}, "conf_dir: '/etc/../x' is not usable")],
+        "bin_dirs": [({"bin_dirs": ["bin"]}, "bin_dirs[0]: 'bin' is not usable"), ({"bin_dirs": ["/nowhere"]}, "'bridge' is not installed in /nowhere")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "portmap": {
+        "network": [
+            ({"network": "nowhere"}, "network: 'nowhere' is in no file of /etc/cni/net.d (expected one of"),
+            ({"network": "a b"}, "network: 'a b' is not a network name"),
+            ({"network": "single"}, "network: 'single' is in 20-single.conf, which holds one plugin only"),
+        ],
+        "snat": [({"snat": "perhaps"}, "snat")],
+        "masq_all": [({"masq_all": "perhaps"}, "masq_all")],
+        "mark_masq_bit": [({"mark_masq_bit": 32}, "mark_masq_bit: 32"), ({"mark_masq_bit": -1}, "mark_masq_bit: -1")],
+        "external_set_mark_chain": [({"external_set_mark_chain": "KUBE-MARK-MASQ", "mark_masq_bit": 14}, "external_set_mark_chain")],
+        "conditions_v4": [({"conditions_v4": ["! -s 192.0.2.0/24"]}, "conditions_v4[0]: '! -s 192.0.2.0/24' is not one word of an iptables rule")],
+        "conditions_v6": [({"conditions_v6": ["-s", {"a": 1}]}, "conditions_v6[1]: \"{'a': 1}\" is not one word of an iptables rule")],
+        "backend": [({"backend": "ebtables"}, "value of backend must be one of: iptables, nftables")],
+        "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable")],
+        "bin_dirs": [({"bin_dirs": ["/nowhere"]}, "'portmap' is not installed in /nowhere")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "kubenet_bridge": {
+        "name": [
+            ({"name": "a-name-that-is-too-long"}, "name: 'a-name-that-is-too-long' is not an interface name"),
+            ({"name": "a/b"}, "name: 'a/b' is not an interface name"),
+            ({"name": "."}, "name: '.' is not an interface name"),
+            ({"name": "eth0"}, "name: 'eth0' is already there as a link of kind veth (expected a bridge or a free name)"),
+        ],
+        "pod_cidrs": [
+            ({"pod_cidrs": None}, "pod_cidrs: is required when state is present"),
+            ({"pod_cidrs": ["10.244.1.0/33"]}, "pod_cidrs[0]: '10.244.1.0/33' is not a CIDR (expected e.g. "),
+            ({"pod_cidrs": ["10.244.1.1/24"]}, "pod_cidrs[0]: '10.244.1.1/24' has host bits"),
+            ({"pod_cidrs": ["10.244.1.0/31"]}, "pod_cidrs[0]: '10.244.1.0/31' has no room for a gateway and a pod"),
+            ({"pod_cidrs": ["fd00::/127"]}, "has no room for a gateway and a pod"),
+            ({"pod_cidrs": ["10.244.1.0/24", "10.244.2.0/24"]}, "is a second IPv4 CIDR"),
+            ({"pod_cidrs": ["127.0.0.0/8"]}, "overlaps the loopback range"),
+            ({"pod_cidrs": ["192.0.2.0/24"]}, "pod_cidrs[0]: 192.0.2.0/24 holds 192.0.2.10/24, the node's own address on eth0"),
+        ],
+        "mtu": [
+            ({"mtu": "67"}, "mtu: '67' is not an MTU (expected auto or 68 to 65535)"),
+            ({"mtu": "65536"}, "mtu: '65536' is not an MTU"),
+            ({"mtu": "-5"}, "mtu: '-5' is not an MTU"),
+            ({"mtu": "big"}, "mtu: 'big' is not an MTU"),
+            ({"mtu": "1279", "pod_cidrs": ["fd00::/64"]}, "mtu: 1279 is too small for the IPv6 pod CIDR (expected at least 1280)"),
+        ],
+        "hairpin_mode": [({"hairpin_mode": "both"}, "value of hairpin_mode must be one of: hairpin-veth, promiscuous-bridge, none")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "masquerade": {
+        "pod_cidrs": [
+            ({"pod_cidrs": None}, "pod_cidrs: is required when state is present"),
+            ({"pod_cidrs": ["10.244.1.5/24"]}, "pod_cidrs[0]: '10.244.1.5/24' has host bits"),
+        ],
+        "non_masquerade_cidrs": [
+            ({"non_masquerade_cidrs": None}, "non_masquerade_cidrs: is required unless cluster_cidrs is given"),
+            ({"non_masquerade_cidrs": ["10.0.0.0/8", "x"]}, "non_masquerade_cidrs[1]: 'x' is not a CIDR"),
+        ],
+        "cluster_cidrs": [({"cluster_cidrs": ["10.0.0.1/8"]}, "cluster_cidrs[0]: '10.0.0.1/8' has host bits")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "sysctl_bridge_nf": {
+        "bridge_nf_call_iptables": [({"bridge_nf_call_iptables": "perhaps"}, "bridge_nf_call_iptables")],
+        "bridge_nf_call_ip6tables": [({"bridge_nf_call_ip6tables": "perhaps"}, "bridge_nf_call_ip6tables")],
+        "bridge_nf_call_arptables": [({"bridge_nf_call_arptables": "perhaps"}, "bridge_nf_call_arptables")],
+        "forwarding": [({"forwarding": ["ipv5"]}, "value of forwarding must be one or more of: ipv4, ipv6")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "node_network": {
+        "cni_plugins": [({"cni_plugins": {}}, "cni_plugins.src: is required when state is present")],
+        "sysctl_bridge_nf": [({"sysctl_bridge_nf": {"forward": True}}, "Unsupported parameters")],
+        "kubenet_bridge": [({"kubenet_bridge": {"pod_cidrs": ["10.244.1.0/33"]}}, "kubenet_bridge.pod_cidrs[0]: '10.244.1.0/33' is not a CIDR")],
+        "masquerade": [({"masquerade": {"cluster_cidrs": ["a"]}}, "masquerade.cluster_cidrs[0]: 'a' is not a CIDR")],
+        "networks": [
+            ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0", "mtu": 9000}]}], "kubenet_bridge": {
+                "pod_cidrs": ["10.244.1.0/24"], "mtu": "1400"}},
+             "networks[0].plugins[0].mtu: 9000 disagrees with kubenet_bridge.mtu, from which it would be 1400"),
+            ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0", "mtu": 9000}]}]},
+             "networks[0].plugins[0].mtu: 9000 disagrees with kubenet_bridge.mtu, from which it would be 1450"),
+            ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0", "promiscMode": True}]}]},
+             "networks[0].plugins[0].promiscMode: True disagrees with kubenet_bridge.hairpin_mode"),
+            ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0", "hairpinMode": False}]}]},
+             "networks[0].plugins[0].hairpinMode: False disagrees with kubenet_bridge.hairpin_mode"),
+            ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0",
+                                                     "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"}}]}]},
+             "networks[0].plugins[0].ipam.subnet: '10.9.0.0/24' disagrees with kubenet_bridge.pod_cidrs (expected one of 10.244.1.0/24)"),
+            ({"networks": [{"name": "n", "plugins": [BRIDGE], "priority": 100}, {"name": "m m", "plugins": [BRIDGE]}]},
+             "networks[0].priority: 100 is out of range (expected 0 to 99); networks[1].name: 'm m' is not a network name"),
+            ({"networks": [{"name": "n", "plugins": [BRIDGE]}, {"name": "n", "plugins": [BRIDGE], "priority": 20}]},
+             "networks[1].name: 'n' is given twice"),
+            ({"networks": [{"name": "n", "plugins": [BRIDGE], "filename": "10-a.conflist"},
+                           {"name": "m", "plugins": [BRIDGE], "filename": "10-a.conflist"}]},
+             "networks[1].filename: '10-a.conflist' is given twice"),
+        ],
+    },
+}
+
+
+def test_every_option_has_a_case():
+    assert {module: set(options) for module, options in SPECS.items()} == {module: set(cases) for module, cases in CASES.items()}
+
+
+def archive(node, path, name, link=None):
+    """A tar archive on the node with one entry; returns its SHA-256."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        if link:
+            entry.type, entry.linkname = tarfile.SYMTYPE, link
+        tar.addfile(entry, io.BytesIO(b""))
+    node.run(["sh", "-c", f"mkdir -p /run/sources && base64 -d > {path}"], input=base64.b64encode(data.getvalue()).decode())
+    return hashlib.sha256(data.getvalue()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    with Node() as node:
+        node.install_plugins()
+        node.run(["rm", "/opt/cni/bin/tuning"])
+        node.add_foreign()
+        node.write("/etc/cni/net.d/15-there.conflist", '{"cniVersion": "1.0.0", "name": "there", "plugins": [{"type": "bridge"}]}')
+        node.write("/etc/cni/net.d/20-single.conf", '{"cniVersion": "1.0.0", "name": "single", "type": "bridge"}')
+        sums = {
+            "EVIL": archive(node, "/run/sources/evil.tgz", "../bridge"),
+            "LINK": archive(node, "/run/sources/link.tgz", "bridge", "/etc/passwd"),
+            "PASSWD": hashlib.sha256(node.read("/etc/passwd").encode()).hexdigest(),
+        }
+        archive(node, "/run/sources/plugins.tgz", "bridge")
+        yield node, sums
+
+
+def cases():
+    for module, options in CASES.items():
+        for option, wrong in options.items():
+            for index, (change, text) in enumerate(wrong):
+                yield pytest.param(module, change, text, id=f"{module}-{option}-{index}")
+
+
+@pytest.mark.parametrize(("module", "change", "text"), list(cases()))
+def test_bad_input_is_refused_and_the_node_untouched(prepared, module, change, text):
+    node, sums = prepared
+    args = {**copy.deepcopy(GOOD[module]), **change}
+    for word, digits in sums.items():
+        if (args.get("checksum") or "").endswith(word):
+            args["checksum"] = args["checksum"].replace(word, digits)
+    args = {name: value for name, value in args.items() if value is not None}
+    before = node.dump()
+    result = node.module(module, args)
+    assert result.get("failed"), result
+    assert text in result["msg"]
+    assert "Traceback" not in str(result)
+    assert not diff_dumps(before, node.dump())
+
+
+@pytest.mark.parametrize("module", GOOD)
+def test_the_good_input_that_the_cases_start_from_is_taken(prepared, module):
+    node, _sums = prepared
+    result = node.module(module, GOOD[module], check=True)
+    assert not result.get("failed"), result

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the modules configure works for pods that the real plugins start."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from testbed import proof
+
+MYNET = [{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True,
+          "ipam": {"type": "host-local", "subnet": "10.244.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}}]
+IPV4, IPV6 = "10.244.1.0/24", "fd00:10:244:1::/64"
+MAPPING = {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}
+
+
+def kubenet(node, pod_cidrs, **bridge):
+    result = node.module("node_network", {
+        "sysctl_bridge_nf": {}, "kubenet_bridge": {"pod_cidrs": pod_cidrs, **bridge},
+        "masquerade": {"cluster_cidrs": ["10.244.0.0/16", "fd00:10:244::/48"]},
+    })
+    assert not result.get("failed"), result
+    return result
+
+
+@pytest.mark.parametrize("filename", ["10-mynet.conflist", "10-mynet.conf"])
+def test_the_handbooks_network(plugin_node, filename):
+    """Bridge network mynet on 10.244.0.0/16 with a loopback file behind it, whose missing name is supplied."""
+    node = plugin_node
+    result = node.module("cni_config", {"name": "mynet", "filename": filename, "cni_version": "0.3.1", "loopback": True, "plugins": MYNET})
+    assert result["winner"] == filename
+    assert node.run(["ls", "/etc/cni/net.d"]).stdout.split() == [filename, "99-loopback.conf"]
+    assert json.loads(node.read("/etc/cni/net.d/99-loopback.conf")) == {"cniVersion": "0.3.1", "name": "lo", "type": "loopback"}
+    config = json.loads(node.read(f"/etc/cni/net.d/{filename}"))
+    assert (config["name"], config["cniVersion"]) == ("mynet", "0.3.1")
+    with node.pod("a") as a, node.pod("b") as b, node.outside.serve_tcp(9000):
+        assert a.ips == ["10.244.0.2"]
+        proof.ping(a, b.ip4)
+        proof.ping(a, "10.244.0.1")
+        assert proof.tcp(a, node.outside.ip4, 9000)["source"] == node.ip4
+
+
+@pytest.mark.parametrize("pod_cidrs", [[IPV4], [IPV4, IPV6], [IPV6]], ids=["ipv4", "dual stack", "ipv6"])
+def test_the_kubenet_form(plugin_node, pod_cidrs):
+    node = plugin_node
+    kubenet(node, pod_cidrs)
+    with node.pod("a", capabilities=MAPPING) as a, node.pod("b") as b, node.outside.serve_tcp(9000), a.serve_tcp(80):
+        for cidr in pod_cidrs:
+            version = "ip6" if ":" in cidr else "ip4"
+            own, other = getattr(a, version), getattr(b, version)
+            outside, node_address = getattr(node.outside, version), getattr(node, version)
+            assert own == (cidr.replace("::/64", "::2") if version == "ip6" else "10.244.1.2")
+            proof.ping(a, other, size=1400)
+            proof.ping(a, "fd00:10:244:1::1" if version == "ip6" else "10.244.1.1")
+            assert proof.tcp(b, outside, 9000)["source"] == node_address, "masqueraded"
+            proof.tcp(node.outside, node_address, 8080)
+            proof.tcp(a, node_address, 8080)  # by hairpin, back through the port that it came from
+
+
+def test_cluster_destinations_are_not_masqueraded(plugin_node):
+    node = plugin_node
+    kubenet(node, [IPV4])
+    node.outside.run(["ip", "address", "add", "10.244.7.7/32", "dev", "lo"])
+    node.outside.route(IPV4, via=node.ip4)
+    with node.pod("a") as a, node.outside.serve_tcp(9000):
+        assert proof.tcp(a, "10.244.7.7", 9000)["source"] == a.ip4
+        assert proof.tcp(a, node.outside.ip4, 9000)["source"] == node.ip4
+
+
+def test_the_bridge_keeps_its_mtu_when_the_last_pod_leaves(plugin_node):
+    """kubenet's went back to 1500 (kubenet.md section 4)."""
+    node = plugin_node
+    kubenet(node, [IPV4])
+    for _round in range(2):
+        with node.pod("a") as pod:
+            assert json.loads(pod.run(["ip", "-j", "link", "show", "eth0"]).stdout)[0]["mtu"] == 1450
+        assert json.loads(node.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["mtu"] == 1450
+    kubenet(node, [IPV4], mtu="1500")
+    with node.pod("b"):
+        pass
+    assert json.loads(node.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["mtu"] == 1500
+    assert kubenet(node, [IPV4], mtu="1500")["changed"] is False
+
+
+def test_running_pods_stay_connected_through_a_change(plugin_node):
+    node = plugin_node
+    kubenet(node, [IPV4])
+    with node.pod("a") as a, node.pod("b") as b:
+        ping = a.popen(["ping", "-q", "-i", "0.02", "-c", "100", b.ip4], stdout=-1)
+        for mtu in ("1400", "1430", "auto"):
+            assert kubenet(node, [IPV4], mtu=mtu)["changed"]
+        assert " 0% packet loss" in ping.communicate(timeout=20)[0]
+
+
+def test_a_network_on_another_bridge_beside_the_kubenet_one(plugin_node):
+    node = plugin_node
+    result = node.module("node_network", {
+        "kubenet_bridge": {"pod_cidrs": [IPV4], "mtu": "1400"},
+        "networks": [
+            {"name": "pods", "plugins": [{"type": "bridge", "bridge": "cbr0"}]},
+            {"name": "other", "priority": 20, "plugins": [{"type": "bridge", "bridge": "br9"}]},
+        ],
+    })
+    pods, other = (json.loads(node.read(f"/etc/cni/net.d/{name}.conflist"))["plugins"][0] for name in ("10-pods", "20-other"))
+    assert pods == {
+        "type": "bridge", "bridge": "cbr0", "isGateway": True, "ipMasq": False, "hairpinMode": True, "promiscMode": False, "mtu": 1400,
+        "ipam": {"type": "host-local", "ranges": [[{"subnet": IPV4}]], "routes": [{"dst": "0.0.0.0/0"}]},
+    }
+    assert other == {"type": "bridge", "bridge": "br9"}
+    assert result["winner"] == "10-pods.conflist"
+
+
+def test_portmap_in_a_list_of_somebody_else(plugin_node):
+    """Everything but our entry stays, in its order, and taking it out leaves the same content."""
+    node = plugin_node
+    calico = {"name": "k8s-pod-network", "cniVersion": "0.4.0", "plugins": [
+        {"type": "calico", "log_level": "info", "ipam": {"type": "host-local", "subnet": "usePodCidr"}, "policy": {"type": "k8s"}}]}
+    path = "/etc/cni/net.d/10-calico.conflist"
+    node.write(path, json.dumps(calico), 0o600)
+    assert node.module("portmap", {"network": "k8s-pod-network", "external_set_mark_chain": "KUBE-MARK-MASQ"})["changed"]
+    entry = {"type": "portmap", "capabilities": {"portMappings": True}, "externalSetMarkChain": "KUBE-MARK-MASQ"}
+    assert json.dumps(json.loads(node.read(path))) == json.dumps({**calico, "plugins": [*calico["plugins"], entry]})
+    assert node.run(["stat", "-c", "%a", path]).stdout == "600\n"
+    assert node.module("portmap", {"network": "k8s-pod-network", "state": "absent"})["changed"]
+    assert json.dumps(json.loads(node.read(path))) == json.dumps(calico)
+
+
+def test_portmap_and_cni_config_agree_on_one_network(plugin_node):
+    """A network that one task writes and another adds portmap to does not change back and forth."""
+    node = plugin_node
+    for changed in (True, False):
+        assert node.module("cni_config", {"name": "mynet", "plugins": MYNET})["changed"] is changed
+        assert node.module("portmap", {"network": "mynet"})["changed"] is changed
+    with node.pod("a", capabilities=MAPPING) as a, a.serve_tcp(80):
+        proof.tcp(node.outside, node.ip4, 8080)
+    assert node.module("portmap", {"network": "mynet", "state": "absent"})["changed"]
+    assert [plugin["type"] for plugin in json.loads(node.read("/etc/cni/net.d/10-mynet.conflist"))["plugins"]] == ["bridge"]
+    different = [*MYNET, {"type": "portmap", "capabilities": {"portMappings": True}, "snat": False}]
+    node.module("portmap", {"network": "mynet"})
+    result = node.module("cni_config", {"name": "mynet", "plugins": different})
+    assert "plugins[1]: portmap differs from what the module kubenode.network.portmap set for mynet" in result["msg"]
+
+
+def test_a_file_that_sorts_first_is_reported(plugin_node):
+    node = plugin_node
+    node.write("/etc/cni/net.d/05-other.conflist", '{"cniVersion": "1.0.0", "name": "other", "plugins": [{"type": "ptp"}]}')
+    result = node.module("cni_config", {"name": "mynet", "plugins": MYNET})
+    assert result["winner"] == "05-other.conflist"
+    assert "05-other.conflist sorts before 10-mynet.conflist" in json.dumps(result["warnings"])
+    node.write("/etc/cni/net.d/05-other.conflist", "{")
+    assert "05-other.conflist" in json.dumps(node.module("cni_config", {"name": "mynet", "plugins": MYNET})["warnings"])
+
+
+def test_auto_takes_the_highest_version_that_all_plugins_support(plugin_node):
+    node = plugin_node
+    node.write("/opt/cni/bin/old", '#!/bin/sh\necho \'{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}\'\n', 0o755)
+    result = node.module("cni_config", {"name": "mynet", "plugins": [*MYNET, {"type": "old"}]})
+    assert result["networks"]["mynet"]["cni_version"] == "0.4.0"
+    assert node.module("cni_config", {"name": "mynet", "plugins": MYNET})["networks"]["mynet"]["cni_version"] == "1.0.0"
+    node.write("/opt/cni/bin/old", "#!/bin/sh\necho nonsense\n", 0o755)
+    result = node.module("cni_config", {"name": "mynet", "plugins": [*MYNET, {"type": "old"}]})
+    assert "plugins[1].type: 'old' does not work: /opt/cni/bin/old does not answer VERSION as a CNI plugin does: nonsense" in result["msg"]

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roles and the site playbook, run by ansible-playbook on a throw-away node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from testbed import Node, diff_dumps, load_network
+
+PODS = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+CLUSTER = ["10.244.0.0/16", "fd00:10:244::/56"]
+PLUGINS = {"src": "/usr/lib/cni", "remote_src": True}
+SITE = {
+    "kubenode_network_hosts": "all",
+    "node_network_pod_cidrs": PODS,
+    "node_network_cni_plugins": PLUGINS,
+    "node_network_sysctl_bridge_nf": {},
+    "node_network_kubenet_bridge": {},
+    "node_network_masquerade": {"cluster_cidrs": CLUSTER},
+}
+ROLES = {
+    "install_cni_src": "/usr/lib/cni",
+    "install_cni_remote_src": True,
+    "kubenet_pod_cidrs": PODS,
+    "kubenet_cluster_cidrs": CLUSTER,
+    "configure_cni_networks": [{
+        "name": "mynet", "loopback": True,
+        "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipam": {"type": "host-local", "subnet": "10.245.0.0/16"}}],
+    }],
+}
+# A folder on the way to a Python without pyroute2.
+NO_LIBRARY = "raise ImportError('hidden by the test')\n"
+
+
+def run_roles(node: Node, roles: str, args: tuple[str, ...] = (), **variables):
+    play = node.playbook(f"- hosts: all\n  gather_facts: false\n  roles: [{roles}]\n", {**ROLES, **variables}, args)
+    assert play.rc == 0, play.stdout + play.stderr
+    return play
+
+
+def documented(node: Node) -> dict:
+    return json.loads(node.read("/etc/kubenode-network/node.json"))["sections"]
+
+
+def test_the_site_playbook_makes_a_node_and_changes_nothing_more(node):
+    plays = [node.playbook("kubenode.network.site", SITE, args) for args in (("--check", "--diff"), (), ("--check",), ())]
+    assert [(play.rc, play.changed) for play in plays] == [(0, 1), (0, 1), (0, 0), (0, 0)], [play.stdout + play.stderr for play in plays]
+    assert load_network(node)["name"] == "kubenet"
+    assert documented(node)["masquerade"]["node"]["desired"]["pod_cidrs"] == PODS
+    assert not any("package" in task["action"] or task["action"].endswith("setup") for play in plays for task in play.tasks)
+
+
+def test_pod_cidrs_are_allocated_and_remembered(node, tmp_path):
+    store = tmp_path / "pod-cidrs.json"
+    store.write_text('{"gone": ["10.244.0.0/24"]}')
+    variables = {key: value for key, value in SITE.items() if key != "node_network_pod_cidrs"}
+    variables |= {"kubenode_network_cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "kubenode_network_allocations_file": str(store)}
+    first, second = (node.playbook("kubenode.network.site", variables) for _ in range(2))
+    assert (first.rc, first.changed, second.rc, second.changed) == (0, 2, 0, 0), first.stdout + first.stderr + second.stdout
+    assert json.loads(store.read_text()) == {"gone": ["10.244.0.0/24"], "node": ["10.244.1.0/24"]}
+    assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == ["10.244.1.0/24"]
+
+
+def test_a_fixed_pod_cidr_wins_over_allocation(node):
+    play = node.playbook("kubenode.network.site", {**SITE, "kubenode_network_cluster_cidrs": [{"cidr": "10.244.0.0/16"}]})
+    assert play.rc == 0, play.stdout + play.stderr
+    assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == PODS
+
+
+def test_single_roles_make_a_node_and_take_it_back(node):
+    before = node.dump()
+    order = "kubenode.network.install_cni, kubenode.network.kubenet, kubenode.network.configure_cni"
+    assert run_roles(node, order).changed == 3
+    assert run_roles(node, order).changed == 0
+    assert load_network(node)["name"] == "kubenet"
+    assert node.exists("/etc/cni/net.d/10-mynet.conflist")
+    assert node.exists("/etc/cni/net.d/99-loopback.conf")
+    run_roles(node, "kubenode.network.configure_cni", configure_cni_networks=[{"name": "mynet", "state": "absent"}])
+    run_roles(node, "kubenode.network.kubenet", kubenet_state="absent")
+    run_roles(node, "kubenode.network.install_cni", install_cni_state="absent")
+    # The folder that a runtime watches stays there, for it may not be there again when a runtime looks.
+    left = [line for line in diff_dumps(before, node.dump()).splitlines() if "files./etc/cni/net.d:" not in line]
+    assert left == []
+
+
+@pytest.mark.parametrize("variables, message", [
+    ({"kubenet_pod_cidrs": ["10.244.1.0/33"]}, "kubenet_bridge.pod_cidrs[0]: '10.244.1.0/33' is not a CIDR"),
+    ({"kubenet_pod_cidrs": []}, "kubenet_bridge.pod_cidrs: is required when state is present"),
+    ({"kubenet_cluster_cidrs": None}, "masquerade.non_masquerade_cidrs: is required unless cluster_cidrs is given"),
+    ({"kubenet_hairpin_mode": "both"}, "value of kubenet_hairpin_mode must be one of"),
+])
+def test_bad_variables_fail_with_the_message_and_touch_nothing(plugin_node, variables, message):
+    before = plugin_node.dump()
+    play = plugin_node.playbook("- hosts: all\n  gather_facts: false\n  roles: [kubenode.network.kubenet]\n", {**ROLES, **variables})
+    failures = [task["result"]["msg"] for task in play.tasks if task["status"] == "failed"]
+    assert play.rc == 2
+    assert len(failures) == 1
+    assert message in failures[0]
+    assert diff_dumps(before, plugin_node.dump()) == ""
+
+
+def test_a_library_that_stays_missing_is_one_clear_error(node):
+    """Nothing is to be installed here: what the role then installs is proved on a systemd node (molecule/default)."""
+    node.write("/run/hidden/pyroute2.py", NO_LIBRARY)
+    before = node.dump()
+    environment = {"PYTHONPATH": "/run/hidden"}
+    play = node.playbook("kubenode.network.site", {**SITE, "node_network_pyroute2_packages": []}, env=environment)
+    failures = [task["result"] for task in play.tasks if task["status"] == "failed"]
+    assert play.rc == 2
+    assert [failure["missing_library"] for failure in failures] == ["pyroute2"]
+    assert "hidden by the test" in failures[0]["msg"]
+    assert diff_dumps(before, node.dump()) == ""
+    assert node.playbook("kubenode.network.site", SITE).rc == 0
+    again = node.playbook("kubenode.network.site", SITE, env=environment)
+    assert (again.rc, again.changed) == (0, 0), again.stdout + again.stderr

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forwarding must not cost the node its IPv6 default route from router advertisements."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from testbed import Node, diff_dumps, wait_for
+
+#: An ICMPv6 router advertisement (RFC 4861 section 4.2) with a lifetime of half an hour, sent from the link `lan`.
+ADVERTISE = """
+import socket, struct
+link = socket.if_nametoindex("lan")
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as wire:
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
+    wire.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
+"""
+
+
+def advertised_route(node):
+    return node.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).stdout
+
+
+@pytest.fixture
+def learned():
+    """A node whose only IPv6 default route was learned from its router."""
+    with Node() as node:
+        node.run(["ip", "-6", "route", "del", "default"])
+        node.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1"])
+
+        def advertise():
+            node.outside.run([sys.executable, "-c", ADVERTISE])
+            return advertised_route(node)
+
+        wait_for(advertise)
+        yield node
+
+
+def test_the_kernel_drops_the_route_when_nobody_minds(learned):
+    """Or the tests below would prove nothing."""
+    learned.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
+    assert advertised_route(learned) == ""
+
+
+def test_the_route_stays(learned):
+    node = learned
+    before = node.dump()
+    result = node.module("sysctl_bridge_nf", {"forwarding": ["ipv4", "ipv6"]})
+    order = [change["resource"] for change in result["changes"]]
+    assert order.index("sysctl:net/ipv6/conf/eth0/accept_ra") < order.index("sysctl:net/ipv6/conf/all/forwarding")
+    assert "dev eth0" in advertised_route(node)
+    assert node.read("/proc/sys/net/ipv6/conf/eth0/accept_ra") == "2\n"
+    assert "net.ipv6.conf.eth0.accept_ra = 2\n" in node.read("/etc/sysctl.d/99-kubenode-network.conf")
+    node.run(["ip", "-6", "route", "del", "default", "proto", "ra"])
+    again = node.module("sysctl_bridge_nf", {"forwarding": ["ipv4", "ipv6"]})
+    assert not again["changed"], "the setting is kept while the route happens to be away"
+    node.module("sysctl_bridge_nf", {"state": "absent"})
+    left = [line for line in diff_dumps(before, node.dump()).splitlines() if '"protocol": "ra"' not in line]
+    assert not left
+
+
+def test_a_link_whose_advertisements_somebody_else_minds_is_left_alone(learned):
+    learned.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=0"])
+    result = learned.module("sysctl_bridge_nf", {"forwarding": ["ipv6"]})
+    assert not [change for change in result["changes"] if "accept_ra" in change["resource"]]
+
+
+def test_ipv4_alone_changes_nothing_of_ipv6(learned):
+    result = learned.module("sysctl_bridge_nf", {})
+    assert not [change for change in result["changes"] if "ipv6" in change["resource"]]
+    assert "dev eth0" in advertised_route(learned)

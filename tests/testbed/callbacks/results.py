@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = """
+name: results
+type: notification
+short_description: writes each task result and the recap as JSON lines
+description: Writes to the file that E(TESTBED_RESULTS) names.
+requirements: [enabled in the configuration]
+"""
+
+import json  # noqa: E402
+import os  # noqa: E402
+
+from ansible.plugins.callback import CallbackBase  # noqa: E402
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "results"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def _write(self, record):
+        with open(os.environ["TESTBED_RESULTS"], "a", encoding="utf-8") as file:
+            file.write(json.dumps(record, default=str) + "\n")
+
+    def _task(self, result, status):
+        # ansible-core 2.19 gave the private attributes public names
+        task, host, data = (getattr(result, name, None) or getattr(result, "_" + name) for name in ("task", "host", "result"))
+        self._write({"task": task.get_name(), "action": task.action, "host": host.get_name(), "status": status, "result": dict(data)})
+
+    def v2_runner_on_ok(self, result):
+        self._task(result, "ok")
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._task(result, "ignored" if ignore_errors else "failed")
+
+    def v2_runner_on_skipped(self, result):
+        self._task(result, "skipped")
+
+    def v2_runner_on_unreachable(self, result):
+        self._task(result, "unreachable")
+
+    def v2_playbook_on_stats(self, stats):
+        self._write({"stats": {host: stats.summarize(host) for host in stats.processed}})

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import stat
+
+import pytest
+from ansible_collections.kubenode.network.plugins.module_utils import _document
+from ansible_collections.kubenode.network.plugins.module_utils._document import Document
+from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
+
+CREATED = {"origin": "created", "found": None, "hash": "a" * 64}
+SHARED = {"origin": "adopted", "found": {"sha256": "b" * 64, "mode": "0644", "owner": 0, "group": 0}, "hash": "c" * 64}
+SECTIONS = {
+    "networks": {
+        "one": {"desired": {"mtu": 1}, "objects": {"file:/a": CREATED, "file:/shared": SHARED}},
+        "two": {"desired": {}, "objects": {"file:/shared": SHARED, "folder:/f": {"origin": "adopted", "found": {"mode": "0700"}, "hash": None}}},
+    },
+    "bridge": {"cbr0": {"desired": {}, "objects": {"bridge:cbr0": CREATED}}},
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "etc" / "kubenode-network" / "node.json"
+
+
+def place(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def document():
+    return Document(copy.deepcopy(SECTIONS), "/nowhere/node.json")
+
+
+# Loading
+
+
+def test_where_the_document_lives():
+    assert _document.PATH == "/etc/kubenode-network/node.json"
+    assert Document({}).path == _document.PATH
+
+
+def test_without_a_file_the_document_is_empty(path):
+    loaded = Document.load(str(path))
+    assert (loaded.sections, loaded.path, loaded.state()) == ({}, str(path), None)
+    assert not path.parent.exists()
+
+
+def test_what_was_written_is_loaded_again(path):
+    written = Document(copy.deepcopy(SECTIONS), str(path))
+    written.resource().write(written.state())
+    loaded = Document.load(str(path))
+    assert loaded.sections == SECTIONS
+    assert loaded.state() == {"schema": 1, "sections": SECTIONS} == loaded.resource().read()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"schema": 1, "sections": {}', "nonsense", b'{"schema": 1, "sections": {"\xff": {}}}'])
+def test_a_corrupt_document_is_refused_with_a_way_out(path, text):
+    with pytest.raises(NodeError) as caught:
+        Document.load(place(path, text))
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read: ") and "\n" not in message
+    assert message.endswith("; move it away to start afresh (nothing it names will be removed)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[]", "7", '"text"', "{}", '{"schema": 1}', '{"sections": {}}', '{"schema": "1", "sections": {}}', '{"schema": 1, "sections": []}'],
+)
+def test_another_kind_of_file_is_refused(path, text):
+    with pytest.raises(NodeError) as caught:
+        Document.load(place(path, text))
+    assert str(caught.value) == f"{path} is not a document of this collection: it has no schema number and sections"
+
+
+def test_a_document_that_is_a_folder_is_refused(path):
+    path.mkdir(parents=True)
+    with pytest.raises(NodeError, match="node.json cannot be read: .*Is a directory"):
+        Document.load(str(path))
+
+
+@pytest.mark.parametrize("schema", [2, 3, 1000])
+def test_a_newer_document_is_refused_with_one_message(path, schema):
+    text = json.dumps({"schema": schema, "sections": {"unheard": "of"}, "more": []})
+    with pytest.raises(InputError) as caught:
+        Document.load(place(path, text))
+    assert str(caught.value) == f"{path}: has schema {schema}, written by a newer kubenode.network (this one knows up to 1); use that release"
+    assert len(caught.value.problems) == 1 and path.read_text() == text
+
+
+@pytest.mark.parametrize("schema", [0, 1])
+def test_an_older_document_is_read(path, schema):
+    loaded = Document.load(place(path, json.dumps({"schema": schema, "sections": SECTIONS})))
+    assert loaded.sections == SECTIONS and loaded.state()["schema"] == _document.SCHEMA == 1
+
+
+# Questions
+
+
+def test_questions_about_a_part():
+    assert document().desired("networks", "one") == {"mtu": 1}
+    assert document().desired("networks", "three") is None is document().desired("unknown", "one")
+    assert document().instances("networks") == ["one", "two"] and document().instances("unknown") == []
+    assert list(document().objects("networks", "one")) == ["file:/a", "file:/shared"]
+    assert document().objects("networks", "three") == {} == document().objects("unknown", "one")
+
+
+def test_holders_of_an_object():
+    assert document().holders("file:/shared") == [("networks", "one"), ("networks", "two")]
+    assert document().holders("bridge:cbr0") == [("bridge", "cbr0")]
+    assert document().holders("file:/unknown") == []
+
+
+def test_the_record_of_an_object_whoever_holds_it():
+    assert document().record("file:/shared") == SHARED
+    assert document().record("bridge:cbr0") == CREATED
+    assert document().record("file:/unknown") is None
+
+
+def test_the_records_of_a_kind():
+    assert document().records("file:") == [CREATED, SHARED, SHARED]
+    assert document().records("bridge:") == [CREATED] and document().records("sysctl:") == []
+
+
+def test_found_contents_are_the_hashes_of_files_that_were_adopted():
+    link = {"origin": "adopted", "found": {"symlink": "/elsewhere"}, "hash": "d" * 64}
+    with_link = document().with_part("networks", "three", {}, {"file:/link": link})
+    assert with_link.found_contents() == {"b" * 64}
+    assert Document({}).found_contents() == set()
+
+
+# Changing
+
+
+def test_with_part_leaves_the_old_document_as_it_is():
+    old = document()
+    for desired, objects in (({"mtu": 2}, {"file:/b": CREATED}), (None, {})):
+        for instance in ("one", "new"):
+            new = old.with_part("networks", instance, desired, objects)
+            assert new is not old and old.sections == SECTIONS
+            assert new.path == old.path
+            new.sections["bridge"]["cbr0"]["objects"].clear()  # nothing is shared
+            assert old.sections == SECTIONS
+
+
+def test_with_part_replaces_one_part():
+    new = document().with_part("networks", "one", {"mtu": 2}, {"file:/b": CREATED})
+    assert new.sections["networks"]["one"] == {"desired": {"mtu": 2}, "objects": {"file:/b": CREATED}}
+    assert {**new.sections["networks"], "one": None} == {**SECTIONS["networks"], "one": None}
+    assert new.sections["bridge"] == SECTIONS["bridge"]
+
+
+def test_with_part_adds_a_part_and_its_section():
+    new = document().with_part("masquerade", "node", {}, {})
+    assert new.sections == {**SECTIONS, "masquerade": {"node": {"desired": {}, "objects": {}}}}
+
+
+def test_without_options_a_part_goes_and_with_its_last_part_the_section():
+    first = document().with_part("networks", "one", None, {"file:/a": CREATED})
+    assert list(first.sections) == ["networks", "bridge"] and list(first.sections["networks"]) == ["two"]
+    assert list(first.with_part("networks", "two", None, {}).sections) == ["bridge"]
+    assert document().with_part("unknown", "x", None, {}).sections == SECTIONS
+    assert document().with_part("networks", "x", None, {}).sections == SECTIONS
+
+
+def test_an_empty_document_has_no_state():
+    assert document().with_part("bridge", "cbr0", None, {}).state() is not None
+    assert Document({"bridge": SECTIONS["bridge"]}).with_part("bridge", "cbr0", None, {}).state() is None
+
+
+# The file
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_the_file_is_for_root_alone_whatever_the_umask(path, umask):
+    before = os.umask(umask)
+    try:
+        Document({}, str(path)).resource().write({"schema": 1, "sections": {"secret": {}}})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+
+
+def test_the_file_is_replaced_and_never_half_written(path, monkeypatch):
+    resource = Document({}, str(path)).resource()
+    resource.write({"schema": 1, "sections": {"old": {}}})
+    inode, seen, rename = path.stat().st_ino, [], os.rename
+
+    def watching(source, target):
+        with open(source, encoding="utf-8") as file:
+            seen.append((json.load(file), stat.S_IMODE(os.stat(source).st_mode), json.loads(path.read_text())))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", watching)
+    resource.write({"schema": 1, "sections": {"new": {}}})
+    assert seen == [({"schema": 1, "sections": {"new": {}}}, 0o600, {"schema": 1, "sections": {"old": {}}})]
+    assert path.stat().st_ino != inode and os.listdir(path.parent) == ["node.json"]
+    assert path.read_text().endswith("}\n")
+
+
+def test_an_empty_document_is_no_file_and_no_folder(path):
+    resource = Document({}, str(path)).resource()
+    resource.write({"schema": 1, "sections": {"x": {}}})
+    resource.write(None)
+    assert resource.read() is None and not path.parent.exists() and path.parent.parent.exists()
+    resource.write(None)  # and once more
+    assert path.parent.parent.exists()
+
+
+def test_what_others_put_beside_the_document_stays(path):
+    resource = Document({}, str(path)).resource()
+    resource.write({"schema": 1, "sections": {"x": {}}})
+    (path.parent / "notes").write_text("theirs")
+    resource.write(None)
+    assert os.listdir(path.parent) == ["notes"]
+
+
+def test_a_captured_document_is_restored(tmp_path):
+    resource = Document({}, str(tmp_path / "node.json")).resource()
+    resource.write(document().state())
+    token = resource.capture()
+    resource.write({"schema": 1, "sections": {}})
+    resource.restore(token)
+    assert resource.read() == document().state()
+    assert resource.id == f"document:{tmp_path}/node.json"
+    assert resource.libraries == ()
+
+
+def test_the_document_described_for_a_person():
+    text = Document({}).resource().describe(document().state())
+    assert text.splitlines() == [
+        "networks/one file:/a: created",
+        "networks/one file:/shared: adopted",
+        'networks/one {"mtu": 1}',
+        "networks/two file:/shared: adopted",
+        "networks/two folder:/f: adopted",
+        "networks/two {}",
+        "bridge/cbr0 bridge:cbr0: created",
+        "bridge/cbr0 {}",
+    ]
+    assert Document({}).resource().describe(None) == ""

@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import tomllib
+from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._host import runtime
+
+V2 = """\
+version = 2
+
+[plugins]
+  [plugins."io.containerd.grpc.v1.cri"]
+    sandbox_image = "registry.k8s.io/pause:3.9" # [not] a header
+    max_concurrent_downloads = 3
+    [plugins."io.containerd.grpc.v1.cri".cni]
+      bin_dir = "/usr/lib/cni"   # Debian's
+      conf_dir = "/etc/cni/other.d/"
+      max_conf_num = 1
+    [plugins."io.containerd.grpc.v1.cri".containerd]
+      bin_dir = "/wrong"
+"""
+V3 = """\
+version = 3
+root = '/var/lib/containerd'
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dirs = ["/opt/cni/bin", '/usr/libexec/cni']
+  conf_dir = '/etc/cni/net.d'
+[plugins."io.containerd.cri.v1.images"]
+  snapshotter = "overlayfs"
+"""
+CRIO = """\
+[crio]
+root = "/var/lib/containers"
+[crio.runtime]
+conf_dir = "/wrong"
+[crio.network]
+network_dir = "/etc/cni/crio.d/"
+plugin_dirs = ["/opt/cni/bin/", "/usr/libexec/cni/"]
+"""
+#: What was configured -> file, its text, (folders of plugins, folder of configuration).
+CONFIGURED = {
+    "containerd 1.x": ("containerd", V2, (("/usr/lib/cni",), "/etc/cni/other.d")),
+    "containerd 2.x": ("containerd", V3, (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/net.d")),
+    "containerd 2.x, bin_dir": ("containerd", V3.replace("bin_dirs = [", "bin_dir = '/usr/lib/cni'\nx = ["), (("/usr/lib/cni",), "/etc/cni/net.d")),
+    "containerd 2.x, both kinds of folders": (
+        "containerd",
+        V3.replace("conf_dir", "bin_dir = '/deprecated'\nconf_dir"),
+        (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/net.d"),
+    ),
+    "containerd 2.x, as it prints its own": ("containerd", V3.replace('"', "'"), (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/net.d")),
+    "CRI-O, as it prints its own": (
+        "crio",
+        CRIO.replace('["/opt/cni/bin/", "/usr/libexec/cni/"]', '[\n\t"/opt/cni/bin/",\n\t"/usr/libexec/cni/",\n]'),
+        (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d"),
+    ),
+    "containerd, both": ("containerd", V3 + V2.replace("version = 2\n", "").replace("[plugins]\n", ""), (("/usr/lib/cni",), "/etc/cni/other.d")),
+    "containerd, empty": ("containerd", "", (("/opt/cni/bin",), "/etc/cni/net.d")),
+    "containerd, plugins only": ("containerd", V3.replace("conf_dir", "other"), (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/net.d")),
+    "containerd, no folders": ("containerd", V3.replace("bin_dirs", "other"), (("/opt/cni/bin",), "/etc/cni/net.d")),
+    "containerd, empty settings": (
+        "containerd", V3.replace("[\"/opt/cni/bin\", '/usr/libexec/cni']", "[]").replace("'/etc/cni/net.d'", "''"), (("/opt/cni/bin",), "/etc/cni/net.d"),
+    ),
+    "CRI-O": ("crio", CRIO, (("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d")),
+    "CRI-O, another section": ("crio", CRIO.replace("crio.network", "crio.other"), (("/opt/cni/bin",), "/etc/cni/net.d")),
+}  # fmt: skip
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """Files of a node: ``put("containerd", text)``."""
+    places = {"containerd": tmp_path / "containerd" / "config.toml", "crio": tmp_path / "crio" / "crio.conf"}
+    monkeypatch.setattr(runtime, "CONTAINERD", str(places["containerd"]))
+    monkeypatch.setattr(runtime, "CRIO", (str(places["crio"]), str(tmp_path / "crio" / "crio.conf.d")))
+
+    def put(name, text):
+        path = places.get(name, tmp_path / "crio" / "crio.conf.d" / name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return str(path)
+
+    return put
+
+
+@pytest.fixture(params=["tomllib", "own reader"])
+def reader(request, monkeypatch):
+    if request.param == "own reader":
+        monkeypatch.setitem(sys.modules, "tomllib", None)  # as on Python 3.10 and older
+        with pytest.raises(ImportError):
+            import tomllib  # noqa: F401
+    return request.param
+
+
+def test_without_any_file_the_defaults_of_every_runtime_hold(node, reader):
+    assert runtime.read() == runtime.Settings(("/opt/cni/bin",), "/etc/cni/net.d", "")
+
+
+@pytest.mark.parametrize("case", CONFIGURED)
+def test_what_is_configured_is_found(node, reader, case):
+    name, text, (bin_dirs, conf_dir) = CONFIGURED[case]
+    path = node(name, text)
+    assert runtime.read() == runtime.Settings(bin_dirs, conf_dir, path)
+
+
+def test_containerd_goes_before_cri_o(node, reader):
+    node("crio", CRIO)
+    path = node("containerd", V2)
+    assert runtime.read().source == path
+
+
+def test_a_drop_in_of_cri_o_counts_without_the_main_file(node, reader):
+    node("00-README", "not a configuration [")
+    node("05.conf.bak", "nor this [")
+    path = node("10-crio.conf", CRIO)
+    assert runtime.read() == runtime.Settings(("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d", path)
+
+
+def test_what_is_not_toml_is_named(node):
+    path = node("containerd", "[plugins\nbin_dir = ")
+    with pytest.raises(NodeError) as caught:
+        runtime.read()
+    assert str(caught.value).startswith(f"{path} is not TOML: ")
+
+
+def leaves(tables, path=()):
+    """Texts and lists of texts by their path: all that the own reader promises to find."""
+    for key, value in tables.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        elif isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            yield (*path, key), value
+
+
+PRINTED = """\
+[plugins]
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = [
+      '/opt/cni/bin',
+      "/usr/lib/cni",
+    ]
+    conf_dir = '/etc/cni/net.d'
+"""
+ODD = """\
+# a comment = "with a text"
+top = "level"
+[ spaced . "header" ] # with = "comment"
+  key-with_dashes = 'single "double" inside'
+\ttabs="no spaces"
+empty = ""
+none = []
+one = [ "a" ]
+three = ["a", 'b',"c"]  # and a comment
+number = 3
+truth = true
+["quoted.with.dots".bare]
+hash = "a # b"
+equals = "a = b"
+bracket = "[x]"
+["quoted.with.dots"]
+above = "its child"
+"""
+
+
+@pytest.mark.parametrize(
+    "text", [V2, V3, CRIO, PRINTED, ODD, "", "\n\n", V2.replace("\n", "\r\n")], ids=["v2", "v3", "crio", "printed", "odd", "empty", "blank", "crlf"]
+)
+def test_the_own_reader_finds_what_tomllib_finds(text):
+    assert dict(leaves(runtime._plain_tables(text))) == dict(leaves(tomllib.loads(text)))
+
+
+def test_that_comparison_compares_something():
+    assert len(dict(leaves(tomllib.loads(ODD)))) == 11
+    assert dict(leaves(tomllib.loads(V3)))["plugins", "io.containerd.cri.v1.runtime", "cni", "bin_dirs"] == ["/opt/cni/bin", "/usr/libexec/cni"]
