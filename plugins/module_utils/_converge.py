@@ -15,6 +15,7 @@ import typing as t
 
 from ._document import Document
 from ._errors import InputError, KubenodeError, NodeError, Problem
+from ._host import process
 from ._resource import Resource, State
 
 
@@ -91,17 +92,30 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
 
     On an error everything done so far is put back and an ApplyError says what failed and whether that worked.
     """
-    changes = plan(parts, document)
+    planned = plan(parts, document)
+    changes = planned.changes
     outcome = Outcome(changes, [change.as_diff() for change in changes])  # now, while what goes away can still be read
     if not check:
         _require_libraries(changes)
-        _apply(changes)
+        with process.ended_by_signals():
+            for resource in planned.adopted:
+                resource.capture()  # kept from the first contact on: later it may be too late
+            _apply(changes)
     return outcome
 
 
-def plan(parts: t.Sequence[Part], document: Document) -> list[Change]:
-    """Everything that differs, in the order in which it is to be changed: what is wanted, then in reverse what is no
-    longer wanted (so that new things are there before old ones go), then the document."""
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What differs, in the order in which it is to be changed, and what is there already and taken over as it is."""
+
+    changes: list[Change]
+    adopted: list[Resource]
+
+
+def plan(parts: t.Sequence[Part], document: Document) -> Plan:
+    """What is wanted comes first, then in reverse what is no longer wanted (so that new things are there before old ones
+    go), then the document."""
+    _refuse_twice(parts)
     wanted: dict[str, Change] = {}
     after = document
     for part in parts:
@@ -111,7 +125,16 @@ def plan(parts: t.Sequence[Part], document: Document) -> list[Change]:
         after = after.with_part(part.section, part.instance, part.desired, records)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
-    return [change for change in changes if change.before != change.after]
+    adopted = [step.resource for step in wanted.values() if step.before is not None and step.before == step.after and document.record(step.resource.id) is None]
+    return Plan([change for change in changes if change.before != change.after], adopted)
+
+
+def _refuse_twice(parts: t.Sequence[Part]) -> None:
+    """The second part of a name would take the first one's place in the document, and its objects would be lost."""
+    names = [f"{part.section}/{part.instance}" for part in parts]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError([Problem(name, "is given twice in one run (expected once)") for name in twice])
 
 
 def _add(wanted: dict[str, Change], want: Want) -> None:
@@ -137,11 +160,15 @@ def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> lis
     wanted = {want.resource.id for part in parts for want in part.wants}
     held = [(oid, part) for part in parts for oid in before.objects(part.section, part.instance)]
     leaving = {oid: part for oid, part in held if oid not in wanted and after.record(oid) is None}
+    found = {oid: before.objects(part.section, part.instance)[oid]["found"] for oid, part in leaving.items()}
+    going = {oid for oid in leaving if found[oid] is None}  # what was there before stays in its folder
     changes = []
     for oid, part in reversed(list(leaving.items())):
-        resource, record = part.revive(oid), before.objects(part.section, part.instance)[oid]
-        if not resource.must_stay(record["found"], leaving.keys()):
-            changes.append(Change(resource, resource.read(), record["found"]))
+        resource = part.revive(oid)
+        if resource.must_stay(found[oid], going):
+            going.discard(oid)
+        else:
+            changes.append(Change(resource, resource.read(), found[oid]))
     return changes
 
 
@@ -190,7 +217,7 @@ def _roll_back(failed: Change, error: BaseException, undo: list[tuple[Resource, 
     for resource, token in reversed(undo):
         try:
             resource.restore(token)
-        except Exception as problem:  # the others must be put back, whatever happens to this one
+        except BaseException as problem:  # the others must be put back, whatever happens to this one
             left.append(f"{resource.id} ({problem})")
     if not isinstance(error, Exception):
         raise error  # the run was interrupted, which the caller must see as such

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import typing as t
 
 from ._errors import InputError, NodeError, Problem
@@ -36,15 +37,17 @@ class Document:
     @classmethod
     def load(cls, path: str = PATH) -> Document:
         data = DocumentFile(path).read()
-        if data is None:
+        if data is None and not os.path.exists(path):
             return cls({}, path)
         schema = data.get("schema") if isinstance(data, dict) else None
-        if not isinstance(schema, int) or not isinstance(data.get("sections"), dict):
+        if not isinstance(schema, int) or isinstance(schema, bool) or not isinstance(data.get("sections"), dict):
             raise NodeError(f"{path} is not a document of this collection: it has no schema number and sections")
         if schema > SCHEMA:
             raise InputError(
                 [Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")]
             )
+        if not _is_whole(data["sections"]):
+            raise NodeError(f"{path} is damaged: a part of it is not as this collection writes it; move it away to start afresh")
         return cls(data["sections"], path)
 
     def desired(self, section: str, instance: str) -> dict[str, t.Any] | None:
@@ -92,6 +95,21 @@ class Document:
 
     def resource(self) -> DocumentFile:
         return DocumentFile(self.path)
+
+
+def _is_whole(sections: t.Any) -> bool:
+    """Whether every part and record has its shape, and every hash can be the name of a file in the store."""
+    if not all(isinstance(parts, dict) for parts in sections.values()):
+        return False
+    parts = [part for instances in sections.values() for part in instances.values()]
+    if not all(isinstance(part, dict) and isinstance(part.get("objects"), dict) and isinstance(part.get("desired"), dict) for part in parts):
+        return False
+    records = [record for part in parts for record in part["objects"].values()]
+    return all(isinstance(record, dict) and {"origin", "found", "hash"} <= set(record) and _is_hash(record["hash"]) for record in records)
+
+
+def _is_hash(value: t.Any) -> bool:
+    return value is None or (isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None)
 
 
 class DocumentFile(Resource):

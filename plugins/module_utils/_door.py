@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge
@@ -16,6 +17,10 @@ from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
 Opened = tuple[Section, Options, str]
+
+
+#: One run at a time changes a node: two would each write a document that knows nothing of the other's work.
+LOCK = "/run/kubenode-network.lock"
 
 
 class Module(t.Protocol):
@@ -58,13 +63,14 @@ def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoRetur
 def execute(opened: t.Sequence[Opened], *, check: bool) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
-    run = Run(Document.load(), check=check)
-    try:
-        parts = _parts(opened, run)
-        return _result(_converge(parts, run), run)
-    finally:
-        for cleanup in run.cleanups:
-            cleanup()
+    with contextlib.nullcontext() if check else files.locked(LOCK):
+        run = Run(Document.load(), check=check)
+        try:
+            parts = _parts(opened, run)
+            return _result(_converge(parts, run), run)
+        finally:
+            for cleanup in run.cleanups:
+                cleanup()
 
 
 def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 import stat
+import time
 import typing as t
 
 from .._errors import NodeError
@@ -97,10 +99,10 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
             _fill(file, content, path)
+            file.flush()  # before the mode: a later write would take set-user-id bits away
             os.fchown(descriptor, owner, group)
             os.fchmod(descriptor, mode)
             _label(temporary, path)
-            file.flush()
             os.fsync(descriptor)
         os.rename(temporary, path)
         _sync_folder(folder)
@@ -132,14 +134,23 @@ def _label(temporary: str, path: str) -> None:
 def symlink(path: str, target: str) -> None:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    os.symlink(target, temporary)
-    os.rename(temporary, path)
-    _sync_folder(folder)
+    try:
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+        _sync_folder(folder)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
 def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
-    os.chown(path, owner, group, follow_symlinks=False)
-    os.chmod(path, mode)
+    try:
+        os.chown(path, owner, group)
+        os.chmod(path, mode)
+    except OSError as error:
+        raise NodeError(f"owner and mode of {path} cannot be changed: {error.strerror}") from error
 
 
 def remove(path: str) -> None:
@@ -194,13 +205,10 @@ def entries(path: str) -> list[str]:
 def keep(path: str, sha256: str) -> None:
     """Keeps the file's content in the store, so that it can be written back later."""
     kept = os.path.join(STORE, sha256)
-    if os.path.exists(kept):
+    if os.path.exists(kept) and sha256_of(kept) == sha256:
         return
     make_folder(STORE, 0o700)
-    try:
-        os.link(path, kept, follow_symlinks=False)  # files are replaced by rename, so the content stays what it is
-    except OSError:  # another file system
-        write(kept, FileContent(path, sha256), mode=0o600)
+    write(kept, FileContent(path, sha256), mode=0o600)  # no hard link: others may write to the file in place
 
 
 def kept(sha256: str) -> Content:
@@ -212,10 +220,37 @@ def kept(sha256: str) -> Content:
 
 def forget(hashes: t.Iterable[str]) -> None:
     """Drops contents from the store, and the store's folders when they are empty."""
-    for sha256 in hashes:
-        remove(os.path.join(STORE, sha256))
-    remove_folder(STORE)
-    remove_folder(os.path.dirname(STORE))
+    with contextlib.suppress(OSError, NodeError):  # what is left over does no harm, and the work itself is done
+        for sha256 in hashes:
+            remove(os.path.join(STORE, sha256))
+        remove_folder(STORE)
+        remove_folder(os.path.dirname(STORE))
+
+
+@contextlib.contextmanager
+def locked(path: str, seconds: float = 60) -> t.Iterator[None]:
+    """Holds a lock on this node; waits for another run that has it. The kernel drops it when the process ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _wait_for_lock(descriptor, path, seconds)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, path: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                raise NodeError(f"another run (process {holder}) has held {path} for {seconds:.0f} s; try again when it is done") from None
+            time.sleep(0.1)
 
 
 def _sync_folder(path: str) -> None:

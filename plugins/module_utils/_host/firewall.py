@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import json
-import shlex
+import re
 import typing as t
 
-from .process import find, output
+from .process import find, output, run
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 NFT_FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
@@ -25,9 +25,15 @@ def read_nat(family: str) -> tuple[set[str], list[Rule]]:
         if line.startswith(":"):
             chains.add(line[1:].split()[0])
         elif line.startswith("-A "):
-            _append, chain, *words = shlex.split(line)
+            _append, chain, *words = _words(line)
             rules.append((chain, spell(words)))
     return chains, rules
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line of iptables-save, which escapes double quotes, backslashes and apostrophes in quoted ones."""
+    found = re.findall(r'"((?:\\.|[^"\\])*)"|(\S+)', line)
+    return [bare or re.sub(r"\\(.)", r"\1", quoted) for quoted, bare in found]
 
 
 def spell(words: t.Iterable[str]) -> str:
@@ -50,8 +56,10 @@ def installed(family: str) -> bool:
 
 
 def tables_can_be_removed(family: str) -> bool:
-    """Whether the family's nat table is one of nf_tables and the tool to take it away is there."""
-    return find("nft") is not None and "nf_tables" in output([TOOLS[family], "--version"])
+    """Whether the family's nat table is one of nf_tables and the tool to take it away is there (and speaks JSON)."""
+    if find("nft") is None or "nf_tables" not in output([TOOLS[family], "--version"]):
+        return False
+    return run(["nft", "-j", "list", "tables", NFT_FAMILIES[family]]).returncode == 0
 
 
 def nat_table(family: str) -> list[str] | None:

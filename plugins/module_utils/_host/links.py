@@ -10,6 +10,7 @@ import dataclasses
 import json
 import typing as t
 
+from .._errors import NodeError
 from .process import output
 
 # Reading goes through iproute2, which costs a millisecond; pyroute2 costs 140 ms to import and is there to change things.
@@ -136,4 +137,7 @@ def _netlink() -> t.Any:
 
 
 def _index(netlink: t.Any, name: str) -> int:
-    return netlink.link_lookup(ifname=name)[0]
+    found = netlink.link_lookup(ifname=name)
+    if not found:
+        raise NodeError(f"the interface {name} is no longer there")
+    return found[0]

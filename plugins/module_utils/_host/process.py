@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import threading
+import types
 import typing as t
 
 from .._errors import NodeError
@@ -32,7 +36,8 @@ def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | No
             list(argv),
             input=stdin,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",  # comments of others in firewall rules may be in any encoding
             timeout=timeout,
             check=False,
             env={"PATH": PATH, "LC_ALL": "C", "LANG": "C", **(env or {})},
@@ -50,3 +55,25 @@ def output(argv: t.Sequence[str], *, stdin: str = "", timeout: float = 60) -> st
         said = (result.stderr or result.stdout).strip().replace("\n", "; ")
         raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {said}")
     return result.stdout
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> t.Iterator[None]:
+    """Lets a hangup (a connection that breaks) and a termination end the block as an exception does, so that it can put
+    things back. Further ones are ignored meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    numbers = (signal.SIGHUP, signal.SIGTERM)
+
+    def end(number: int, _frame: types.FrameType | None) -> None:
+        for other in numbers:
+            signal.signal(other, signal.SIG_IGN)
+        raise SystemExit(f"ended by signal {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -30,11 +30,18 @@ class Settings:
 
 def read() -> Settings:
     """The settings of containerd (cni.md 7.1), else of CRI-O (7.2), else the defaults that they share."""
-    for path in [CONTAINERD, CRIO[0], *_drop_ins(CRIO[1])]:
-        text = read_text(path)
+    text = read_text(CONTAINERD)
+    if text is not None:
+        return _settings(CONTAINERD, _tables(CONTAINERD, text))
+    texts = {path: read_text(path) for path in [CRIO[0], *_drop_ins(CRIO[1])]}
+    network: dict[str, t.Any] = {}
+    last = ""
+    for path, text in texts.items():  # each file wins over those before it, key by key (crio.conf.d(5))
         if text is not None:
-            return _settings(path, _tables(path, text))
-    return Settings()
+            said = _table(_tables(path, text), "crio", "network")
+            network.update(said)
+            last = path if said or not last else last
+    return _settings(last, {"crio": {"network": network}}) if last else Settings()
 
 
 def _drop_ins(folder: str) -> list[str]:
@@ -89,10 +96,12 @@ def _plain_tables(text: str) -> dict[str, t.Any]:
     root: dict[str, t.Any] = {}
     table = root
     array = re.compile(r"^(\s*[A-Za-z0-9_-]+\s*=\s*)\[([^\]]*)\]", re.MULTILINE)
-    text = array.sub(lambda match: match.group(1) + "[" + match.group(2).replace("\n", " ") + "]", text)
+    text = array.sub(lambda match: match.group(1) + "[" + re.sub("#[^\n]*", "", match.group(2)).replace("\n", " ") + "]", text)
     for line in text.splitlines():
+        if re.match(r"\s*\[\[", line):
+            table = {}  # one of a list of tables: none of ours
         header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
-        setting = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*=\s*(\[.*\]|\"[^\"]*\"|'[^']*')\s*(#.*)?", line)
+        setting = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*=\s*(\[(?:\"[^\"]*\"|'[^']*'|[^\]\"'#])*\]|\"[^\"]*\"|'[^']*')\s*(#.*)?", line)
         if header:
             table = root
             for words in re.findall(r"\"([^\"]+)\"|'([^']+)'|([A-Za-z0-9_-]+)", header.group(1)):

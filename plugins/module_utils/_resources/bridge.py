@@ -54,14 +54,24 @@ class Bridge(Resource):
             links.set_mac(self.name, state["mac"])
         if now["mtu"] != state["mtu"]:
             links.set_mtu(self.name, state["mtu"])
-        for address in state["addresses"]:
-            if address not in now["addresses"]:
-                links.add_address(self.name, address)
-        for address in now["addresses"]:
-            if address not in state["addresses"]:
-                links.delete_address(self.name, address)
+        self._change_addresses(state["addresses"])
         if (now["up"], now["promisc"]) != (state["up"], state["promisc"]):
             links.set_flags(self.name, up=state["up"], promisc=state["promisc"])
+
+    def _change_addresses(self, wanted: list[str]) -> None:
+        """Read anew each time: an MTU below 1280 takes the IPv6 ones away, and deleting an IPv4 address takes along
+        those added behind it to the same subnet (unless promote_secondaries is on)."""
+        self._add_missing(wanted)
+        for address in self.read()["addresses"]:
+            if address not in wanted:
+                links.delete_address(self.name, address)
+        self._add_missing(wanted)
+
+    def _add_missing(self, wanted: list[str]) -> None:
+        there = self.read()["addresses"]
+        for address in wanted:
+            if address not in there:
+                links.add_address(self.name, address)
 
 
 def revive(object_id: str) -> Resource:

@@ -14,7 +14,6 @@ from .._cni import entries, model
 from .._errors import NodeError
 from .._host import files
 from .._resource import Resource, State
-from .file import File
 
 
 class CniEntry(Resource):
@@ -45,10 +44,7 @@ class CniEntry(Resource):
         config = self._parse(text)
         changed = entries.without_entry(config, self.plugin) if state is None else entries.with_entry(config, state)
         if changed != config:
-            now = File(self.path).read()
-            content = files.Bytes(model.render(changed).encode())
-            target = os.path.realpath(self.path)
-            files.write(target, content, mode=int(now.get("mode", "0644"), 8), owner=now.get("owner", 0), group=now.get("group", 0))
+            _put(os.path.realpath(self.path), model.render(changed).encode())
 
     def _parse(self, text: str) -> dict[str, t.Any]:
         try:
@@ -57,13 +53,26 @@ class CniEntry(Resource):
             raise NodeError(f"{self.path} is not a valid network list: {error}") from error
 
     def capture(self) -> State:
-        return File(self.path).capture()
+        """The whole file behind a symbolic link, as text of one character a byte; the store is for what is found."""
+        target = os.path.realpath(self.path)
+        if files.state(target) is None:
+            return None
+        return b"".join(files.FileContent(target).chunks()).decode("latin-1")
 
     def restore(self, token: State) -> None:
-        File(self.path).write(token)
+        if token is not None:
+            _put(os.path.realpath(self.path), token.encode("latin-1"))
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return not os.path.exists(self.path)  # with the list, what we changed in it is gone
 
     def describe(self, state: State) -> str:
         return "" if state is None else json.dumps(state, indent=2) + "\n"
+
+
+def _put(path: str, data: bytes) -> None:
+    now = files.state(path) or {"mode": "0644", "owner": 0, "group": 0}
+    files.write(path, files.Bytes(data), mode=int(now["mode"], 8), owner=now["owner"], group=now["group"])
 
 
 def revive(object_id: str) -> CniEntry:

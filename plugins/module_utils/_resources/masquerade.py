@@ -80,7 +80,8 @@ class NatTable(Resource):
             firewall.delete_nat_table(self.family)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
-        return found is None and (self._holds_other_chains() or self._others_jump())
+        ours_goes = f"masquerade:{self.family}" in releasing  # not when iptables means another kind of tables by now
+        return found is None and (not ours_goes or self._holds_other_chains() or self._others_jump())
 
     def _holds_other_chains(self) -> bool:
         return any(name not in (CHAIN, "POSTROUTING") for name in firewall.nat_table(self.family) or [])

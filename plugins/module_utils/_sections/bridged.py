@@ -85,7 +85,7 @@ def _range_problems(ipam: t.Mapping[str, t.Any], bridge: Bridge) -> list[Problem
 
 def _ranges(ipam: t.Mapping[str, t.Any]) -> list[tuple[str, t.Mapping[str, t.Any]]]:
     found = [("", ipam)]
-    for outer, items in enumerate(ipam.get("ranges") or []):
+    for outer, items in enumerate(ipam["ranges"] if isinstance(ipam.get("ranges"), list) else []):
         for inner, item in enumerate(items if isinstance(items, list) else []):
             if isinstance(item, dict):
                 found.append((f"ranges[{outer}][{inner}].", item))

@@ -65,10 +65,13 @@ def parts(options: Options, run: Run) -> list[Part]:
         return _removal(name, run)
     networks, _problems = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")
     _check_node(name, networks, run)
+    size = _resolve_mtu(options["mtu"], name, run)
+    if size < MTU_IPV6 and any(network.version == 6 for network in networks):
+        run.refuse("mtu", f"auto finds {size}, too small for the IPv6 pod CIDR (expected interfaces, or an mtu, of at least {MTU_IPV6})")
     desired = {
         "name": name,
         "pod_cidrs": [str(network) for network in networks],
-        "mtu": _resolve_mtu(options["mtu"], name, run),
+        "mtu": size,
         "hairpin_mode": options["hairpin_mode"],
         "gateways": [cidr.gateway(network) for network in networks],
     }

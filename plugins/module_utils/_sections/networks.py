@@ -17,7 +17,7 @@ from .._document import Document
 from .._errors import NodeError, Problem
 from .._host import files, plugins
 from .._resource import Resource
-from .._resources import file
+from .._resources import cni_entry, file
 from . import bridged
 from .base import STATE, Options, Run, removal
 
@@ -248,7 +248,7 @@ def _removal(options: Options, run: Run) -> list[Part]:
             run.warnings.append(f"{NAME}: {path} is there, but this collection did not write it; it was left alone")
         return [removal(NAME, name, revive)]
     run.removed_networks[name] = desired["conf_dir"]
-    return [removal(NAME, name, revive), removal(PORTMAP, name, revive)]
+    return [removal(NAME, name, revive), removal(PORTMAP, name, cni_entry.revive)]
 
 
 def finish(run: Run) -> None:
@@ -276,11 +276,12 @@ def _report_winner(path: str, folder: str, view: loader.Verdict, run: Run) -> No
 
 def _texts_after(folder: str, run: Run, document: Document) -> dict[str, str | None]:
     """The loadable files of the folder as they will be: those there now, less what is removed, plus what is written."""
+    ours = {(NAME, name) for name in (*run.removed_networks, *run.results.get(NAME, {}))}  # planned ones may change their file
     leaving = {
         oid.partition(":")[2]
-        for name in run.removed_networks
-        for oid, record in document.objects(NAME, name).items()
-        if record["found"] is None and len(document.holders(oid)) == 1
+        for section, name in ours
+        for oid, record in document.objects(section, name).items()
+        if record["found"] is None and ours.issuperset(document.holders(oid))
     }
     names = [name for name in files.entries(folder) if loader.is_loadable(name) and os.path.join(folder, name) not in leaving]
     texts = {name: files.read_text(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
