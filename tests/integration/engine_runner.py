@@ -30,11 +30,12 @@ def told_to_fail(step: int, when: str) -> None:
 
     plan = _converge.plan
 
-    def planned(*args: object) -> list[_converge.Change]:
-        changes = plan(*args)
-        if when == "write" and step <= len(changes):
-            changes[step - 1].resource.write = refuse_once(changes[step - 1].resource.write)
-        return changes
+    def planned(*args: object) -> _converge.Plan:
+        whole = plan(*args)
+        if when == "write" and step <= len(whole.changes):
+            resource = whole.changes[step - 1].resource
+            resource.write = refuse_once(resource.write)
+        return whole
 
     def refuse_once(write: object) -> object:
         calls = []

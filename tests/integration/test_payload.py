@@ -25,8 +25,6 @@ NEEDS = {
 }
 
 
-
-
 @pytest.fixture(scope="module")
 def payloads():
     """module -> names of the files that ansible-core put into its zip; as kept on the node by a real run."""

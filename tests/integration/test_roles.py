@@ -58,7 +58,7 @@ def test_pod_cidrs_are_allocated_and_remembered(node, tmp_path):
     store.write_text('{"gone": ["10.244.0.0/24"]}')
     variables = {key: value for key, value in SITE.items() if key != "node_network_pod_cidrs"}
     variables |= {"kubenode_network_cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "kubenode_network_allocations_file": str(store)}
-    first, second = (node.playbook("kubenode.network.site", variables) for _ in range(2))
+    first, second = (node.playbook("kubenode.network.site", variables) for _run in range(2))
     assert (first.rc, first.changed, second.rc, second.changed) == (0, 2, 0, 0), first.stdout + first.stderr + second.stdout
     assert json.loads(store.read_text()) == {"gone": ["10.244.0.0/24"], "node": ["10.244.1.0/24"]}
     assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == ["10.244.1.0/24"]

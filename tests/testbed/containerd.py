@@ -144,7 +144,7 @@ class Containerd:
 
     def _cgroups(self) -> list[Path]:
         """Folders of our pods in every hierarchy, innermost first."""
-        return [Path(folder) for top in _hierarchies() for folder, _, _ in os.walk(f"{top}{self.cgroup}", topdown=False)]
+        return [Path(folder) for top in _hierarchies() for folder, *_rest in os.walk(f"{top}{self.cgroup}", topdown=False)]
 
     def _cgroups_removed(self) -> bool:
         for folder in self._cgroups():

@@ -49,13 +49,13 @@ class Process(subprocess.Popen):
     space does not end before that one has reaped it, which in a container it may never do.
     """
 
-    def send_signal(self, number: int) -> None:
+    def send_signal(self, signal: int) -> None:
         inside = _below(self.pid) if self.poll() is None else []
         for pid in inside:
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(pid, signal)
         if not inside:
-            super().send_signal(number)
+            super().send_signal(signal)
 
 
 class Place:

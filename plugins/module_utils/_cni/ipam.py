@@ -209,7 +209,7 @@ def _check_links(plugin: Section, section: Section, path: str, links: t.Sequence
     yield from _check_routes(plugin, section, path, links)
     yield from _one_on_bridge(plugin, links)
     mtu = plugin.get("mtu")
-    versions = [link.network.version for link in links] + [dst.version for _, _, dst in _destinations(section, path)]
+    versions = [link.network.version for link in links] + [dst.version for *_rest, dst in _destinations(section, path)]
     if isinstance(mtu, int) and 0 < mtu < 1280 and 6 in versions:
         owner = path.rpartition(".")[0]
         yield Problem(f"{owner}.mtu", f"{mtu} is too small for IPv6, which {path} asks for (expected 1280 or more)")

@@ -60,11 +60,9 @@ class Section(t.Protocol):
 
     def check(self, options: Options) -> list[Problem]:
         """What is wrong with the options by themselves; touches nothing."""
-        ...
 
     def parts(self, options: Options, run: Run) -> list[Part]:
         """What the options mean on this node. Adds to ``run.problems`` what is wrong with them here."""
-        ...
 
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
