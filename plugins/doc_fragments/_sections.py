@@ -265,7 +265,9 @@ options:
     description:
       - How a pod reaches itself by the address of its service.
       - V(hairpin-veth) lets the ports of the bridge send packets back where they came from. V(promiscuous-bridge) puts the bridge into
-        promiscuous mode. V(none) does neither.
+        promiscuous mode, with rules that drop the second copy of what it then hands to services, where bridge-nf is on and
+        nft is installed. V(none) does neither.
+      - With V(promiscuous-bridge) a pod does not reach itself through a service on kernels of today.
     type: str
     choices: [hairpin-veth, promiscuous-bridge, none]
     default: hairpin-veth

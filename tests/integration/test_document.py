@@ -102,8 +102,12 @@ def test_contents_that_others_wrote_are_kept(plugin_node):
 
 def test_the_loopback_file_of_two_networks_goes_with_the_last(plugin_node):
     node = plugin_node
-    for name, priority in (("a", 10), ("b", 20)):
-        node.module("cni_config", {"name": name, "priority": priority, "loopback": True, "plugins": [{"type": "bridge"}]})
+    networks = [{"name": name, "priority": priority, "cni_version": version, "loopback": True, "plugins": [{"type": "bridge"}]}
+                for name, priority, version in (("a", 10, "1.0.0"), ("b", 20, "0.4.0"))]
+    for changed in (True, False):
+        for network in networks:
+            assert node.module("cni_config", network)["changed"] is changed
+    assert not node.module("node_network", {"networks": networks})["changed"]
     node.module("cni_config", {"name": "a", "state": "absent"})
     assert node.exists("/etc/cni/net.d/99-loopback.conf")
     node.module("cni_config", {"name": "b", "state": "absent"})

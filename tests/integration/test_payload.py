@@ -14,14 +14,14 @@ from testbed import Node
 UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 #: module -> sections and resources that it needs of ours
 NEEDS = {
-    "kubenet_bridge": ({"kubenet_bridge"}, {"bridge"}),
+    "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins"}, {"file"}),
-    "cni_config": ({"networks", "bridged"}, {"file"}),
+    "cni_config": ({"networks", "bridged"}, {"file", "cni_entry"}),
     "portmap": ({"networks", "bridged", "portmap"}, {"file", "cni_entry"}),
     "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
-                     {"bridge", "file", "masquerade", "sysctl"}),
+                     {"bridge", "cni_entry", "dedup", "file", "masquerade", "sysctl"}),
 }
 
 

@@ -78,3 +78,44 @@ def add_nat_table(family: str) -> None:
 
 def delete_nat_table(family: str) -> None:
     output(["nft", "delete", "table", NFT_FAMILIES[family], "nat"])
+
+
+def nft_installed() -> bool:
+    return find("nft") is not None
+
+
+def read_bridge_table(name: str) -> list[str] | None:
+    """The rules of a table of family bridge, in nft's words and order; None without the table."""
+    result = run(["nft", "-j", "list", "table", "bridge", name])
+    if result.returncode != 0:
+        return None
+    return [_nft_words(item["rule"]["expr"]) for item in json.loads(result.stdout)["nftables"] if "rule" in item]
+
+
+def _nft_words(expressions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
+    return " ".join(filter(None, (_nft_expression(expression) for expression in expressions)))
+
+
+def _nft_expression(expression: t.Mapping[str, t.Any]) -> str:
+    if "match" not in expression:
+        kind, value = next(iter(expression.items()))
+        return kind if value is None else json.dumps(expression, sort_keys=True)
+    left, right = expression["match"]["left"], expression["match"]["right"]
+    if "meta" in left:
+        return "" if left["meta"]["key"] == "protocol" else f'{left["meta"]["key"]} "{right}"'  # a protocol follows from what comes behind
+    payload = left.get("payload", {})
+    if payload.get("field") == "type":
+        return ""
+    text = f"{right['prefix']['addr']}/{right['prefix']['len']}" if isinstance(right, dict) and "prefix" in right else right
+    return f"{payload.get('protocol')} {payload.get('field')} {text}"
+
+
+def replace_bridge_table(name: str, rules: t.Sequence[str]) -> None:
+    """Puts rules into a table of our own at the bridge's output, as one transaction."""
+    lines = "".join(f"    {rule}\n" for rule in rules)
+    chain = f"  chain output {{\n    type filter hook output priority -200; policy accept;\n{lines}  }}\n"
+    output(["nft", "-f", "-"], stdin=f"add table bridge {name}\ndelete table bridge {name}\ntable bridge {name} {{\n{chain}}}\n")
+
+
+def delete_bridge_table(name: str) -> None:
+    output(["nft", "delete", "table", "bridge", name])

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import typing as t
 
-from .._converge import Part
+from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
 from .._host import links, runtime
@@ -22,10 +22,11 @@ Options = t.Mapping[str, t.Any]
 class Run:
     """What the sections of one run share: the document, what earlier sections plan, and what was found wrong.
 
-    ``planned_plugins`` maps the name of each CNI plugin binary that the same run installs to a function that gives a
-    path where it can be run from; ``planned_files`` maps the CNI files that the run writes to their text, and
-    ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is what section ``kubenet_bridge``
-    resolved, for the networks on it.
+    What the run plans, for the sections behind: ``planned_plugins`` maps the name of each CNI plugin binary that it
+    installs (into ``planned_bin_dir``) to a function that gives a path where it can be run from; ``planned_files`` the CNI
+    files that it writes to their text; ``planned_loopbacks`` the loopback files to the one want for each;
+    ``planned_sysctls`` keys to values; ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is
+    what section ``kubenet_bridge`` resolved, for the networks on it.
     """
 
     document: Document
@@ -36,6 +37,8 @@ class Run:
     planned_plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
     planned_bin_dir: str | None = None
     planned_files: dict[str, str] = dataclasses.field(default_factory=dict)
+    planned_loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
+    planned_sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
     removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
     bridge: dict[str, t.Any] | None = None
     cleanups: list[t.Callable[[], None]] = dataclasses.field(default_factory=list)

@@ -14,8 +14,10 @@ import typing as t
 from .._addressing import cidr, mtu
 from .._converge import Part, Want
 from .._errors import Problem
-from .._host import links, sysctls
+from .._host import firewall, links, sysctls
+from .._resource import Resource
 from .._resources import bridge as resource
+from .._resources import dedup
 from .base import STATE, Options, Run, removal
 
 NAME = "kubenet_bridge"
@@ -30,6 +32,7 @@ OPTIONS: dict[str, t.Any] = {
 MTU_RANGE = range(68, 65536)
 #: IPv6 needs 1280 on every link (RFC 8200 section 5); the kernel takes IPv6 off a link below it.
 MTU_IPV6 = 1280
+BRIDGE_NF = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
 
 
 def check(options: Options) -> list[Problem]:
@@ -84,7 +87,33 @@ def parts(options: Options, run: Run) -> list[Part]:
         "promisc": options["hairpin_mode"] == "promiscuous-bridge",
         "up": True,
     }
-    return [Part(NAME, name, desired, [Want(resource.Bridge(name), state)], resource.revive)]
+    wants = [Want(resource.Bridge(name), state)]
+    if state["promisc"]:
+        wants += _dedup_wants(name, state["mac"], networks, run)
+    return [Part(NAME, name, desired, wants, revive)]
+
+
+def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> list[Want]:
+    """The rules against duplicates, for each family whose bridged packets iptables sees: without that, they would drop
+    all traffic to services instead (measured)."""
+    run.warnings.append(f"{NAME}: with promiscuous-bridge a pod does not reach itself through a service on today's kernels; hairpin-veth does that")
+    if not firewall.nft_installed():
+        run.warnings.append(f"{NAME}: nft is not installed, so pods behind a service on {name} get packets twice (Debian: package nftables)")
+        return []
+    rules: list[str] = []
+    for network in networks:
+        key = BRIDGE_NF[network.version]
+        if run.planned_sysctls.get(key, sysctls.read(key)) == "1":
+            rules += dedup_rules(mac, network)
+        else:
+            run.warnings.append(f"{NAME}: {key.replace('/', '.')} is not 1, so there is no rule against duplicates for {network}")
+    return [Want(dedup.DedupRules(name), {"rules": rules})] if rules else []
+
+
+def dedup_rules(mac: str, network: t.Any) -> list[str]:
+    family = "ip" if network.version == 4 else "ip6"
+    match = f'oifname "veth*" ether saddr {mac} {family} saddr'
+    return [f"{match} {cidr.gateway(network)} accept", f"{match} {network} drop"]
 
 
 def stable_mac(gateway: str) -> str:
@@ -127,7 +156,7 @@ def _removal(name: str, run: Run) -> list[Part]:
             run.warnings.append(f"{NAME}: {name} is there, but this collection did not make it; it was left alone")
     else:
         _refuse_ports(name, run)
-    return [removal(NAME, name, resource.revive)]
+    return [removal(NAME, name, revive)]
 
 
 def _refuse_ports(name: str, run: Run) -> None:
@@ -135,3 +164,7 @@ def _refuse_ports(name: str, run: Run) -> None:
     ports = sorted(link.name for link in run.links.values() if link.master == name)
     if ports:
         run.refuse("state", f"absent would cut off {len(ports)} pods: {name} has the ports {', '.join(ports)} (expected: remove the pods first)")
+
+
+def revive(object_id: str) -> Resource:
+    return dedup.revive(object_id) if object_id.startswith("dedup:") else resource.revive(object_id)

@@ -127,7 +127,7 @@ def own_part(name: str, desired: dict[str, t.Any], entry: dict[str, t.Any] | Non
     wants = file.folder_wants(folder, run.document, stays=True)
     wants.append(_file_want(path, text, desired["mode"]))
     if desired["loopback"]:
-        wants += _loopback_wants(folder, desired, run)
+        wants += _loopback_wants(name, folder, desired, run)
     return Part(NAME, name, desired, wants, revive)
 
 
@@ -136,14 +136,23 @@ def _file_want(path: str, text: str, mode: str) -> Want:
     return Want(resource, resource.wanted(int(mode, 8)))
 
 
-def _loopback_wants(folder: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
-    """Our loopback file, or none where a valid one of somebody else stands already."""
+def _loopback_wants(name: str, folder: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
+    """Our loopback file, or none where a valid one of somebody else stands already. Networks that share ours leave it as
+    the first of them wrote it: its version is of no consequence, and two would change it back and forth."""
     path = os.path.join(folder, LOOPBACK_FILE)
-    if run.document.record(f"file:{path}") is None and _is_valid_loopback(path):
-        return []
-    text = model.render(model.build("lo", desired["cni_version"], [{"type": "loopback"}], single=True))
-    run.planned_files[path] = text
-    return [_file_want(path, text, desired["mode"])]
+    if path in run.planned_loopbacks:
+        return [run.planned_loopbacks[path]]
+    holders = [holder for holder in run.document.holders(f"file:{path}") if holder != (NAME, name)]
+    if _is_valid_loopback(path) and (holders or run.document.record(f"file:{path}") is None):
+        if not holders:
+            return []
+        want = Want(file.File(path), files.state(path))
+    else:
+        text = model.render(model.build("lo", desired["cni_version"], [{"type": "loopback"}], single=True))
+        run.planned_files[path] = text
+        want = _file_want(path, text, desired["mode"])
+    run.planned_loopbacks[path] = want
+    return [want]
 
 
 def _is_valid_loopback(path: str) -> bool:

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import re
+
+from .._host import firewall
+from .._resource import Resource, State
+
+
+class DedupRules(Resource):
+    """Rules that drop the second copy of a frame which a promiscuous bridge both bridges and hands up to be routed.
+
+    State: ``{"rules": ["oifname \"veth*\" ether saddr MAC ip saddr GATEWAY accept", … drop]}``. kubenet had them in
+    ebtables (kubenet.md section 7); a table of nftables' family bridge is there whatever the ebtables variant.
+    """
+
+    def __init__(self, bridge: str) -> None:
+        self.id = f"dedup:{bridge}"
+        self.table = "kubenode_dedup_" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match.group()):x}_", bridge)
+
+    def read(self) -> State:
+        rules = firewall.read_bridge_table(self.table) if firewall.nft_installed() else None
+        return None if rules is None else {"rules": rules}
+
+    def write(self, state: State) -> None:
+        if state is not None:
+            firewall.replace_bridge_table(self.table, state["rules"])
+        elif self.read() is not None:
+            firewall.delete_bridge_table(self.table)
+
+    def describe(self, state: State) -> str:
+        return "" if state is None else "".join(f"{rule}\n" for rule in state["rules"])
+
+
+def revive(object_id: str) -> Resource:
+    return DedupRules(object_id.partition(":")[2])
