@@ -22,7 +22,7 @@ extends_documentation_fragment:
   - kubenode.network._sections.kubenet_bridge
   - kubenode.network._sections.document
 requirements:
-  - pyroute2 >= 0.7 (only for a run that has to change a link)
+  - pyroute2 >= 0.7.2 (only for a run that has to change a link)
 seealso:
   - module: kubenode.network.pod_cidr
     description: Ranges for the pods of each node, out of the cluster's.

@@ -25,7 +25,7 @@ extends_documentation_fragment:
   - kubenode.network._sections.document
   - kubenode.network._sections.controller_source
 requirements:
-  - pyroute2 >= 0.7 (for O(kubenet_bridge), only for a run that has to change a link)
+  - pyroute2 >= 0.7.2 (for O(kubenet_bridge), only for a run that has to change a link)
   - iptables, and ip6tables for an IPv6 range (for O(masquerade); Debian has both in the package C(iptables))
 seealso:
   - module: kubenode.network.pod_cidr

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -12,6 +13,9 @@ CHECKOUT = HERE.parents[1]
 
 
 def _collections() -> Path:
+    """KUBENODE_COLLECTIONS names another root, with a built and installed collection in it (scripts/build)."""
+    if os.environ.get("KUBENODE_COLLECTIONS"):
+        return Path(os.environ["KUBENODE_COLLECTIONS"])
     if CHECKOUT.parts[-3:] == ("ansible_collections", "kubenode", "network"):
         return CHECKOUT.parents[2]
     return CHECKOUT / "build" / "collections"
@@ -22,6 +26,8 @@ COLLECTIONS = _collections()
 
 def link_collection() -> Path:
     """Make the link tree that lets the collection be found from any checkout folder; return its root."""
+    if os.environ.get("KUBENODE_COLLECTIONS"):
+        return COLLECTIONS
     link = COLLECTIONS / "ansible_collections" / "kubenode" / "network"
     link.parent.mkdir(parents=True, exist_ok=True)
     try:

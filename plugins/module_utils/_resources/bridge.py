@@ -20,7 +20,7 @@ class Bridge(Resource):
     Everything is changed in place, a bridge with pods on it is never made anew.
     """
 
-    libraries = ("pyroute2>=0.7",)  # older ones fail on every change of a link that is there already
+    libraries = ("pyroute2>=0.7.2",)  # older ones fail on every change of a link that is there already
 
     def __init__(self, name: str) -> None:
         self.name = name
