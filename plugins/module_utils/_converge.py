@@ -15,7 +15,6 @@ import typing as t
 
 from ._document import Document
 from ._errors import InputError, KubenodeError, NodeError, Problem
-from ._host import process
 from ._resource import Resource, State
 
 
@@ -97,10 +96,9 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
     outcome = Outcome(changes, [change.as_diff() for change in changes])  # now, while what goes away can still be read
     if not check:
         _require_libraries(changes)
-        with process.ended_by_signals():
-            for resource in planned.adopted:
-                resource.capture()  # kept from the first contact on: later it may be too late
-            _apply(changes)
+        for resource in planned.adopted:
+            resource.capture()  # kept from the first contact on: later it may be too late
+        _apply(changes)
     return outcome
 
 
@@ -125,7 +123,8 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
         after = after.with_part(part.section, part.instance, part.desired, records)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
-    adopted = [step.resource for step in wanted.values() if step.before is not None and step.before == step.after and document.record(step.resource.id) is None]
+    untouched = [change for change in wanted.values() if change.before == change.after]
+    adopted = [change.resource for change in untouched if document.record(change.resource.id) is None]
     return Plan([change for change in changes if change.before != change.after], adopted)
 
 
@@ -219,8 +218,9 @@ def _roll_back(failed: Change, error: BaseException, undo: list[tuple[Resource, 
             resource.restore(token)
         except BaseException as problem:  # the others must be put back, whatever happens to this one
             left.append(f"{resource.id} ({problem})")
-    if not isinstance(error, Exception):
-        raise error  # the run was interrupted, which the caller must see as such
-    outcome = f"these could not be put back: {', '.join(left)}" if left else "everything done before it was put back, the node is as it was"
+    stuck = f"these could not be put back: {', '.join(left)}"
+    if not isinstance(error, Exception):  # the run was interrupted, which the caller must see as such
+        raise error from (NodeError(stuck) if left else None)
+    outcome = stuck if left else "everything done before it was put back, the node is as it was"
     reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
     raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {outcome}", restored=not left) from error

@@ -12,7 +12,7 @@ import typing as t
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge
 from ._document import Document
 from ._errors import InputError, KubenodeError, Problem
-from ._host import files
+from ._host import files, process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
@@ -63,7 +63,7 @@ def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoRetur
 def execute(opened: t.Sequence[Opened], *, check: bool) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
-    with contextlib.nullcontext() if check else files.locked(LOCK):
+    with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check)
         try:
             parts = _parts(opened, run)
@@ -97,13 +97,22 @@ def _converge(parts: t.Sequence[Part], run: Run) -> Outcome:
     known = set(files.entries(files.STORE))
     try:
         outcome = converge(parts, run.document, check=run.check)
-    except ApplyError as error:
-        if error.restored:
-            files.forget(set(files.entries(files.STORE)) - known)
+    except BaseException as error:  # an interruption, too
+        if _is_undone(error):
+            wanted = Document.load(run.document.path).found_contents()  # all of them if it came behind the commit
+            files.forget(set(files.entries(files.STORE)) - known - wanted)
         raise
     if outcome.changes and not run.check:
         files.forget(_obsolete(run.document, Document.load(run.document.path)))
     return outcome
+
+
+def _is_undone(error: BaseException) -> bool:
+    """Whether nothing is left to be put back. Other errors come before the first change; an interruption has what is left as
+    its cause."""
+    if isinstance(error, ApplyError):
+        return error.restored
+    return isinstance(error, Exception) or error.__cause__ is None
 
 
 def _obsolete(before: Document, after: Document) -> set[str]:

@@ -1,9 +1,11 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run in a node: converges sections with a step told to fail. Reads JSON from stdin, prints JSON.
+"""Run in a node: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
 
-{"params": options of node_network, "fail": [STEP, "write" | "verify"] or null} -> {"changes": N} or {"error": TEXT}
+One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify"] or null, "pause": STEP or null}
+-> {"changes": N} or {"error": TEXT}. A run with a "pause" prints "paused" when the STEP-th change is written, and waits for
+a line; if it is then put back, it prints "undoing" before and waits for another one.
 """
 
 from __future__ import annotations
@@ -16,6 +18,20 @@ from ansible_collections.kubenode.network.plugins.module_utils import _converge
 from ansible_collections.kubenode.network.plugins.module_utils._door import execute
 from ansible_collections.kubenode.network.plugins.module_utils._errors import KubenodeError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
+from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
+
+
+def at_step(step: int, change: object) -> None:
+    """Has the resource of the STEP-th change changed, whatever the plan is."""
+    plan = _converge.plan
+
+    def planned(*args: object) -> _converge.Plan:
+        made = plan(*args)
+        if step <= len(made.changes):
+            change(made.changes[step - 1].resource)
+        return made
+
+    _converge.plan = planned
 
 
 def told_to_fail(step: int, when: str) -> None:
@@ -28,17 +44,8 @@ def told_to_fail(step: int, when: str) -> None:
             raise NodeError("told to fail")
         real(change)
 
-    plan = _converge.plan
-
-    def planned(*args: object) -> _converge.Plan:
-        whole = plan(*args)
-        if when == "write" and step <= len(whole.changes):
-            resource = whole.changes[step - 1].resource
-            resource.write = refuse_once(resource.write)
-        return whole
-
-    def refuse_once(write: object) -> object:
-        calls = []
+    def refuse_once(resource: Resource) -> None:
+        write, calls = resource.write, []
 
         def refusing(state: object) -> None:
             calls.append(state)
@@ -46,19 +53,42 @@ def told_to_fail(step: int, when: str) -> None:
                 raise OSError(28, "No space left on device")
             write(state)
 
-        return refusing
+        resource.write = refusing
 
     if when == "verify":
         _converge._verify = verify
-    _converge.plan = planned
+    else:
+        at_step(step, refuse_once)
+
+
+def told_to_pause(resource: Resource) -> None:
+    write, restore = resource.write, resource.restore
+
+    def writing(state: object) -> None:
+        write(state)
+        wait("paused")
+
+    def restoring(token: object) -> None:
+        resource.write = write  # what restore may call
+        wait("undoing")
+        restore(token)
+
+    resource.write, resource.restore = writing, restoring
+
+
+def wait(word: str) -> None:
+    print(word, flush=True)
+    sys.stdin.readline()
 
 
 def main() -> None:
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
     validated = ArgumentSpecValidator(argument_spec()).validate(order["params"])
     assert not validated.error_messages, validated.error_messages
     if order["fail"]:
         told_to_fail(*order["fail"])
+    if order["pause"]:
+        at_step(order["pause"], told_to_pause)
     try:
         result = execute(open_sections(validated.validated_parameters), check=False)
         print(json.dumps({"changes": len(result["changes"])}))

@@ -100,6 +100,26 @@ def test_contents_that_others_wrote_are_kept(plugin_node):
     assert node.run(["sh", "-c", "cat /var/lib/kubenode-network/found/*"]).stdout == kept, "our own contents are not kept, theirs are"
 
 
+def test_a_file_that_was_right_at_first_contact_comes_back_after_drift_and_change(plugin_node):
+    node = plugin_node
+    options, path = {"name": "mynet", "plugins": [{"type": "bridge"}]}, "/etc/cni/net.d/10-mynet.conflist"
+    node.module("cni_config", options)
+    right = node.read(path)
+    node.module("cni_config", {"name": "mynet", "state": "absent"})
+    node.write(path, right)
+    found = node.dump()
+    first = node.module("cni_config", options)
+    assert [change["resource"] for change in first["changes"]] == [f"document:{PATH}"]
+    node.write(path, "an hour of somebody's work")
+    drifted = node.module("cni_config", {"name": "mynet", "plugins": [{"type": "bridge", "mtu": 1400}]})
+    assert drifted["changed"] and '"mtu": 1400' in node.read(path)
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert node.read(path) == right
+    left = [line for line in diff_dumps(found, node.dump()).splitlines() if "/var/lib/kubenode-network" not in line]
+    assert not left
+    assert node.run(["sh", "-c", "cat /var/lib/kubenode-network/found/*"]).stdout == "an hour of somebody's work"
+
+
 def test_the_loopback_file_of_two_networks_goes_with_the_last(plugin_node):
     node = plugin_node
     networks = [{"name": name, "priority": priority, "cni_version": version, "loopback": True, "plugins": [{"type": "bridge"}]}

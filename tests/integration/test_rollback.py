@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole or not at all: when a step fails, the node is as it was before the run."""
+"""Whole or not at all: when a step fails or the run is ended, the node is as it was before the run."""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,9 +32,39 @@ OTHER = {
 REMOVED = {name: {"state": "absent"} for name in NODE}
 
 
+COMMAND = ([sys.executable, str(RUNNER)], {"PYTHONPATH": str(link_collection())})
+
+
+def order_of(params, fail=None, pause=None):
+    return json.dumps({"params": params, "fail": fail, "pause": pause}) + "\n"
+
+
 def run(node, params, fail=None):
-    order = json.dumps({"params": params, "fail": fail})
-    return json.loads(node.run([sys.executable, str(RUNNER)], input=order, env={"PYTHONPATH": str(link_collection())}).stdout)
+    argv, env = COMMAND
+    return json.loads(node.run(argv, input=order_of(params, fail), env=env).stdout)
+
+
+class PausedRun:
+    """A run that goes on from its pauses when it is told. Its standard streams end with it."""
+
+    def __init__(self, node, params, step):
+        argv, env = COMMAND
+        pipe = subprocess.PIPE
+        self.process = node.popen(argv, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+        self.tell(order_of(params, pause=step))
+        self.said = self.hear()
+
+    def tell(self, line="\n"):
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def hear(self):
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        """What it wrote until its end, and its exit status."""
+        out, err = self.process.communicate(timeout=20)
+        return out, err, self.process.returncode
 
 
 @pytest.mark.parametrize("when", ["write", "verify"])
@@ -57,3 +89,52 @@ def test_failure_at_every_step_leaves_the_node_as_it_was(node, before, after, wh
     assert result["changes"] == len(steps) > 5
     assert steps[-1].startswith("document:")
     assert run(node, after) == {"changes": 0}
+
+
+def check_ended_by(node, params, step, first, second):
+    """Ends the run at a step with one signal, and sends another one during the undo. Returns whether there is such a step."""
+    paused = PausedRun(node, params, step)
+    if paused.said != "paused":
+        assert json.loads(paused.said) == {"changes": step - 1}
+        assert paused.end() == ("", "", 0)
+        return False
+    paused.process.send_signal(first)
+    assert paused.hear() == "undoing"
+    paused.process.send_signal(second)
+    paused.tell()
+    assert paused.end() == ("", f"ended by signal {first.name}\n", 1)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "first", "second"),
+    [
+        (None, NODE, signal.SIGTERM, signal.SIGTERM),
+        (NODE, OTHER, signal.SIGHUP, signal.SIGTERM),
+        (NODE, REMOVED, signal.SIGTERM, signal.SIGHUP),
+    ],
+    ids=["first run", "change", "removal"],
+)
+def test_a_signal_at_any_step_leaves_the_node_as_it_was(node, before, after, first, second):
+    node.add_foreign()
+    node.write("/etc/sysctl.d/99-kubenode-network.conf", "vm.overcommit_memory = 0\n")  # a content to be kept in the store
+    if before:
+        assert "error" not in run(node, before)
+    start = node.dump()
+    step = 1
+    while check_ended_by(node, after, step, first, second):
+        difference = diff_dumps(start, node.dump())
+        assert not difference, f"after a signal in step {step}:\n{difference}"
+        step += 1
+    assert step > 6
+    assert run(node, after) == {"changes": 0}
+
+
+def test_a_run_under_nohup_does_not_end_with_its_connection(node):
+    argv, env = COMMAND
+    process = node.popen(["nohup", *argv], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdin.write(order_of({"kubenet_bridge": NODE["kubenet_bridge"], "networks": []}, pause=1))
+    process.stdin.flush()
+    assert process.stdout.readline() == "paused\n"
+    process.send_signal(signal.SIGHUP)
+    assert json.loads(process.communicate("\n", timeout=20)[0]) == {"changes": 2}

@@ -87,7 +87,8 @@ def run_playbook(node: Node, playbook: str | Path, extra_vars: dict[str, Any] | 
 
 def _play_env(results: str) -> dict[str, str]:
     return {
-        "LC_ALL": "C.UTF-8", "ANSIBLE_CONFIG": f"{_WORK}/ansible.cfg", "ANSIBLE_HOME": _WORK,
+        # Whatever is put below ~ stays in the node.
+        "LC_ALL": "C.UTF-8", "HOME": _WORK, "ANSIBLE_CONFIG": f"{_WORK}/ansible.cfg", "ANSIBLE_HOME": _WORK,
         "ANSIBLE_REMOTE_TMP": f"{_WORK}/remote", "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_COLLECTIONS_PATH": str(link_collection()), "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_NOCOWS": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"), "ANSIBLE_CALLBACKS_ENABLED": "results", "TESTBED_RESULTS": results,

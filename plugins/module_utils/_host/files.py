@@ -230,7 +230,10 @@ def forget(hashes: t.Iterable[str]) -> None:
 @contextlib.contextmanager
 def locked(path: str, seconds: float = 60) -> t.Iterator[None]:
     """Holds a lock on this node; waits for another run that has it. The kernel drops it when the process ends."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     try:
         _wait_for_lock(descriptor, path, seconds)
         os.ftruncate(descriptor, 0)

@@ -60,11 +60,11 @@ def output(argv: t.Sequence[str], *, stdin: str = "", timeout: float = 60) -> st
 @contextlib.contextmanager
 def ended_by_signals() -> t.Iterator[None]:
     """Lets a hangup (a connection that breaks) and a termination end the block as an exception does, so that it can put
-    things back. Further ones are ignored meanwhile."""
+    things back. Further ones are ignored meanwhile, and those that are ignored already (nohup) stay so."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread is told of signals
         return
-    numbers = (signal.SIGHUP, signal.SIGTERM)
+    numbers = [number for number in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
 
     def end(number: int, _frame: types.FrameType | None) -> None:
         for other in numbers:

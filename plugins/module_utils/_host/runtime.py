@@ -91,22 +91,38 @@ def _tables(path: str, text: str) -> dict[str, t.Any]:
         raise NodeError(f"{path} is not TOML: {error}") from error
 
 
+_TEXT = r"\"[^\"\n]*\"|'[^'\n]*'"
+_WORD = rf"(?:{_TEXT}|[A-Za-z0-9_-]+)"
+_KEY = rf"{_WORD}(?:[ \t]*\.[ \t]*{_WORD})*"
+_LIST = rf"\[(?:{_TEXT}|[^\]\"'])*\]"
+_HEADER = rf"\[[ \t]*(?P<header>{_KEY})[ \t]*\]|(?P<array>\[\[).*"
+_SETTING = rf"(?P<key>{_KEY})[ \t]*=[ \t]*(?P<value>{_LIST}|{_TEXT})"
+_LINE = re.compile(rf"^[ \t]*(?:{_HEADER}|{_SETTING})\s*$", re.MULTILINE)
+
+
 def _plain_tables(text: str) -> dict[str, t.Any]:
     """Table headers and ``key = "text"`` or ``key = ["text", …]``: all that the settings read here are made of."""
     root: dict[str, t.Any] = {}
     table = root
-    array = re.compile(r"^(\s*[A-Za-z0-9_-]+\s*=\s*)\[([^\]]*)\]", re.MULTILINE)
-    text = array.sub(lambda match: match.group(1) + "[" + re.sub("#[^\n]*", "", match.group(2)).replace("\n", " ") + "]", text)
-    for line in text.splitlines():
-        if re.match(r"\s*\[\[", line):
+    text = re.sub(rf"({_TEXT})|#[^\n]*", lambda match: match.group(1) or "", text)  # without comments
+    for line in _LINE.finditer(text):
+        if line["array"]:
             table = {}  # one of a list of tables: none of ours
-        header = re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line)
-        setting = re.fullmatch(r"\s*([A-Za-z0-9_-]+)\s*=\s*(\[(?:\"[^\"]*\"|'[^']*'|[^\]\"'#])*\]|\"[^\"]*\"|'[^']*')\s*(#.*)?", line)
-        if header:
-            table = root
-            for words in re.findall(r"\"([^\"]+)\"|'([^']+)'|([A-Za-z0-9_-]+)", header.group(1)):
-                table = table.setdefault("".join(words), {})
-        elif setting:
-            values = ["".join(words) for words in re.findall(r"\"([^\"]*)\"|'([^']*)'", setting.group(2))]
-            table[setting.group(1)] = values if setting.group(2).startswith("[") else values[0]
+        elif line["header"]:
+            table = _inner(root, _words(line["header"]))
+        else:
+            *outer, key = _words(line["key"])
+            texts = [text[1:-1] for text in re.findall(_TEXT, line["value"])]
+            _inner(table, outer)[key] = texts if line["value"].startswith("[") else texts[0]
     return root
+
+
+def _words(key: str) -> list[str]:
+    """The words of a dotted key, without their quotes."""
+    return [word[1:-1] if word[0] in "\"'" else word for word in re.findall(_WORD, key)]
+
+
+def _inner(table: dict[str, t.Any], keys: t.Iterable[str]) -> dict[str, t.Any]:
+    for key in keys:
+        table = table.setdefault(key, {})
+    return table

@@ -7,7 +7,12 @@ from __future__ import annotations
 import os
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils import _door
+from ansible_collections.kubenode.network.plugins.module_utils._converge import Want
+from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
+from ansible_collections.kubenode.network.plugins.module_utils._resources.file import File
+from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Run
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +27,27 @@ def store(tmp_path, monkeypatch):
     path = tmp_path / "var" / "found"
     monkeypatch.setattr(files, "STORE", str(path))
     return path
+
+
+class Disk:
+    """A node that is nothing but the files below one folder."""
+
+    def __init__(self, root):
+        self.root = root
+        self.document = root / "etc" / "node.json"
+
+    def new_run(self):
+        return Run(Document.load(str(self.document)))
+
+    def want(self, path, data, mode=0o644):
+        """A file with this content, owned by whoever runs the tests."""
+        resource = File(str(path), files.Bytes(data))
+        return Want(resource, {**resource.wanted(mode), "owner": os.geteuid(), "group": os.getegid()})
+
+    def converge(self, *parts):
+        return _door._converge(parts, self.new_run())
+
+
+@pytest.fixture
+def disk(tmp_path, store):
+    return Disk(tmp_path)

@@ -174,8 +174,9 @@ def test_ranges_that_disagree_are_problems(ipam, problem):
     assert fill({**ENTRY, "ipam": {"type": "host-local", **ipam}})[1] == [f"plugins[0].ipam.{problem}"]
 
 
-def test_ranges_of_another_shape_are_for_the_check_of_the_plugins():
-    ipam = {"type": "host-local", "ranges": ["text", [7]]}
+@pytest.mark.parametrize("ranges", [["text", [7]], 5, "text", {"subnet": "10.0.0.0/24"}, True])
+def test_ranges_of_another_shape_are_for_the_check_of_the_plugins(ranges):
+    ipam = {"type": "host-local", "ranges": ranges}
     filled, problems = fill({**ENTRY, "ipam": ipam})
-    assert problems == [] and filled["ipam"]["ranges"] == ["text", [7]]
+    assert problems == [] and filled["ipam"]["ranges"] == ranges
     assert model.check_plugins([filled]) != []

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import sys
+import types
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _converge
@@ -16,6 +17,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._converge import 
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource, outline
+from ansible_collections.kubenode.network.plugins.module_utils._resources.bridge import Bridge
 
 
 class World:
@@ -119,6 +121,17 @@ def test_what_is_right_already_is_adopted_and_not_written(world):
     outcome = run(world, part_of(world, wants=[world.want("a", 1)]))
     assert ids(outcome) == ["document"] and world.log == []
     assert world.objects("one")["thing:a"]["origin"] == "adopted" and world.objects("one")["thing:a"]["found"] == 1
+
+
+def test_what_is_right_already_is_captured_at_the_first_contact_alone(world):
+    world.states = {"thing:a": 1}
+    captured = []
+    world.faults["capture", "thing:a"] = captured.append
+    for options in ({"an": "option"}, {"another": "option"}):
+        run(world, part_of(world, wants=[world.want("a", 1)], desired=options), check=True)
+        assert captured == ([] if options == {"an": "option"} else ["thing:a"])
+        run(world, part_of(world, wants=[world.want("a", 1)], desired=options))
+        assert captured == ["thing:a"]
 
 
 @pytest.mark.parametrize("found, origin", [({"mtu": 7}, "adopted"), (None, "created")])
@@ -261,6 +274,21 @@ def test_must_stay_is_told_everything_that_leaves(world):
     assert told == [("thing:b", {"thing:a", "thing:b"}), ("thing:a", {"thing:a", "thing:b"})]
 
 
+def test_must_stay_is_not_told_of_what_stays(world):
+    told = []
+
+    class Asking(Thing):
+        def must_stay(self, found, releasing):
+            told.append((self.id, set(releasing)))
+            return self.id == "thing:c"
+
+    world.states = {"thing:adopted": "theirs"}
+    run(world, part_of(world, wants=[world.want(name, 1) for name in ("a", "adopted", "c")]))
+    run(world, Part("section", "one", None, [], lambda oid: Asking(world, oid)))
+    assert told == [("thing:c", {"thing:a", "thing:c"}), ("thing:adopted", {"thing:a"}), ("thing:a", {"thing:a"})]
+    assert world.states == {"thing:adopted": "theirs", "thing:c": 1}
+
+
 def test_a_want_of_absence_beats_giving_back(world):
     world.states = {"thing:a": "theirs"}
     run(world, part_of(world, wants=[world.want("a", 1)]))
@@ -298,6 +326,14 @@ def test_conflicting_wants_are_refused_before_anything_is_touched(world):
     with pytest.raises(InputError) as caught:
         run(world, part_of(world, "one", wants=[world.want("z", 1), world.want("a", 1)]), part_of(world, "two", wants=[world.want("a", 2)]))
     assert str(caught.value) == "thing:a: is wanted in two different states by one run"
+    assert world.log == [] and not world.document.exists()
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_two_parts_of_one_name_are_refused_before_anything_is_touched(world, check):
+    with pytest.raises(InputError) as caught:
+        run(world, part_of(world, wants=[world.want("a", 1)]), part_of(world, wants=[world.want("b", 1)]), check=check)
+    assert str(caught.value) == "section/one: is given twice in one run (expected once)"
     assert world.log == [] and not world.document.exists()
 
 
@@ -375,6 +411,54 @@ def test_a_library_for_another_python_counts_as_missing(world, tmp_path, monkeyp
     with pytest.raises(MissingLibrary, match="SyntaxError|made for another Python"):
         run(world, part_of(world, wants=[Want(thing, 1)]))
     assert world.log == [] and "broken_library_for_test" not in sys.modules
+
+
+@pytest.fixture
+def library(world, tmp_path, monkeypatch):
+    """Wants a thing that needs ``library_for_test``, of which this version is installed."""
+
+    def converge_with(installed, requirement):
+        monkeypatch.setitem(sys.modules, "library_for_test", types.ModuleType("library_for_test"))
+        if installed is not None:
+            info = tmp_path / "site" / "library_for_test.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: library_for_test\nVersion: {installed}\n")
+            monkeypatch.syspath_prepend(str(info.parent))
+        thing = world.thing("a")
+        thing.libraries = (requirement,)
+        run(world, part_of(world, wants=[Want(thing, 1)]))
+
+    return converge_with
+
+
+@pytest.mark.parametrize(
+    "installed, requirement, said",
+    [
+        ("0.6.13", "library_for_test>=0.7", "version 0.6.13 is installed (expected 0.7 or newer)"),
+        ("0.9", "library_for_test>=0.10", "version 0.9 is installed (expected 0.10 or newer)"),
+        (None, "library_for_test>=0.7", "version 0 (of unknown version) is installed (expected 0.7 or newer)"),
+    ],
+)
+def test_a_library_that_is_too_old_counts_as_missing(world, library, installed, requirement, said):
+    with pytest.raises(MissingLibrary) as caught:
+        library(installed, requirement)
+    assert str(caught.value) == f"the Python library library_for_test is needed on this node to change thing:a: {said}"
+    assert caught.value.library == "library_for_test"
+    assert world.log == [] and not world.document.exists()
+
+
+@pytest.mark.parametrize(
+    "installed, requirement",
+    [("0.7", "library_for_test>=0.7"), ("0.7.1", "library_for_test>=0.7"), ("0.10.0", "library_for_test>=0.9"),
+     ("1.0rc1", "library_for_test>=0.7"), (None, "library_for_test")],
+)  # fmt: skip
+def test_a_library_that_is_new_enough_will_do(world, library, installed, requirement):
+    library(installed, requirement)
+    assert world.states == {"thing:a": 1}
+
+
+def test_the_bridge_says_which_pyroute2_is_new_enough():
+    assert [requirement.partition(">=")[:2] for requirement in Bridge("cbr0").libraries] == [("pyroute2", ">=")]
 
 
 def test_the_library_of_a_thing_that_is_right_already_is_not_needed(world):
@@ -486,6 +570,23 @@ def test_an_interrupted_run_is_undone_and_stays_an_interruption(prepared, failed
     expect_undone(prepared, states, text, failed)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_second_interruption_does_not_stop_the_undo(prepared, error):
+    states, text = copy.deepcopy(prepared.states), prepared.document.read_text()
+    first = error("the first")
+
+    def interrupt_behind_the_deed(oid, state):
+        prepared.put(oid, state)
+        raise error("the second")
+
+    prepared.faults["write", STEPS[3]] = half(prepared, first)
+    prepared.faults["restore", STEPS[3]] = interrupt_behind_the_deed
+    with pytest.raises(error) as caught:
+        change(prepared)
+    assert caught.value is first
+    expect_undone(prepared, states, text, 3)
+
+
 @pytest.mark.parametrize("stuck", range(3))
 def test_what_cannot_be_put_back_is_named_and_the_rest_is_put_back(prepared, stuck):
     states, text = copy.deepcopy(prepared.states), prepared.document.read_text()
@@ -581,5 +682,7 @@ def test_by_default_a_thing_is_captured_by_reading_and_restored_by_writing():
 
 def test_planning_alone_touches_nothing(world):
     document = Document.load(str(world.document))
-    assert len(_converge.plan([part_of(world, wants=[world.want("a", 1)])], document)) == 2
+    world.states = {"thing:right": 1}
+    planned = _converge.plan([part_of(world, wants=[world.want("a", 1), world.want("right", 1)])], document)
+    assert ids(planned) == ["thing:a", "document"] and [resource.id for resource in planned.adopted] == ["thing:right"]
     assert world.log == [] and document.sections == {}

@@ -11,8 +11,10 @@ import stat
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _document
+from ansible_collections.kubenode.network.plugins.module_utils._converge import Part
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._resources.file import revive
 
 CREATED = {"origin": "created", "found": None, "hash": "a" * 64}
 SHARED = {"origin": "adopted", "found": {"sha256": "b" * 64, "mode": "0644", "owner": 0, "group": 0}, "hash": "c" * 64}
@@ -79,6 +81,51 @@ def test_another_kind_of_file_is_refused(path, text):
     with pytest.raises(NodeError) as caught:
         Document.load(place(path, text))
     assert str(caught.value) == f"{path} is not a document of this collection: it has no schema number and sections"
+
+
+@pytest.mark.parametrize("text", ["null", '{"schema": true, "sections": {}}'])
+def test_what_only_looks_like_a_document_is_refused(path, text):
+    with pytest.raises(NodeError) as caught:
+        Document.load(place(path, text))
+    assert str(caught.value) == f"{path} is not a document of this collection: it has no schema number and sections"
+
+
+RECORD = {"origin": "created", "found": None, "hash": "a" * 64}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"x": []},
+        {"x": {"y": []}},
+        {"x": {"y": {}}},
+        {"x": {"y": {"desired": {}}}},
+        {"x": {"y": {"objects": {}}}},
+        {"x": {"y": {"desired": None, "objects": {}}}},
+        {"x": {"y": {"desired": {}, "objects": []}}},
+        {"x": {"y": {"desired": {}, "objects": {"file:/a": {}}}}},
+        {"x": {"y": {"desired": {}, "objects": {"file:/a": []}}}},
+        {"x": {"y": {"desired": {}, "objects": {"file:/a": {**RECORD, "hash": 7}}}}},
+        {"x": {"y": {"desired": {}, "objects": {"file:/a": {**RECORD, "hash": "A" * 64}}}}},
+        {"x": {"y": {"desired": {}, "objects": {"file:/a": {**RECORD, "hash": "a" * 64 + "\n"}}}}},
+    ],
+)
+def test_a_damaged_document_is_refused_with_a_way_out(path, sections):
+    with pytest.raises(NodeError) as caught:
+        Document.load(place(path, json.dumps({"schema": 1, "sections": sections})))
+    assert str(caught.value) == f"{path} is damaged: a part of it is not as this collection writes it; move it away to start afresh"
+
+
+def test_a_hash_that_somebody_tampered_with_reaches_no_file_outside_of_the_store(disk):
+    path, victim = disk.root / "f", disk.root / "victim"
+    victim.write_text("precious")
+    disk.converge(Part("files", "one", {}, [disk.want(path, b"1")], revive))
+    data = json.loads(disk.document.read_text())
+    data["sections"]["files"]["one"]["objects"][f"file:{path}"]["hash"] = str(victim)
+    disk.document.write_text(json.dumps(data))
+    with pytest.raises(NodeError, match="is damaged"):
+        disk.converge(Part("files", "one", {"another": "option"}, [disk.want(path, b"2")], revive))
+    assert victim.read_text() == "precious" and path.read_bytes() == b"1"
 
 
 def test_a_document_that_is_a_folder_is_refused(path):

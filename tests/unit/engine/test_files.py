@@ -8,12 +8,15 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._converge import Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
-from ansible_collections.kubenode.network.plugins.module_utils._resources.file import ROOT_FOLDER, File, Folder, revive
+from ansible_collections.kubenode.network.plugins.module_utils._resources import file
+from ansible_collections.kubenode.network.plugins.module_utils._resources.file import ROOT_FOLDER, File, Folder, folder_wants, revive
 
 ME, MINE = os.geteuid(), os.getegid()
 
@@ -124,6 +127,13 @@ def test_an_interrupted_write_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         files.write(str(tmp_path / "f"), files.Bytes(b"new"), mode=0o644, owner=ME, group=MINE)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_symbolic_link_that_cannot_be_placed_leaves_nothing_behind(tmp_path):
+    (tmp_path / "d").mkdir()
+    with pytest.raises(NodeError, match="d cannot be written: Is a directory"):
+        files.symlink(str(tmp_path / "d"), "/x")
+    assert os.listdir(tmp_path) == ["d"]
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -258,15 +268,21 @@ def test_a_kept_content_is_kept_once(tmp_path, store):
     assert os.listdir(store) == [sha(b"found")]
 
 
-def test_a_content_of_another_file_system_is_copied(tmp_path, store, monkeypatch):
-    def another(*arguments, **options):
-        raise OSError(errno.EXDEV, "Invalid cross-device link")
+def test_a_kept_content_is_a_copy_that_nobody_else_changes(tmp_path, store):
+    path, kept = tmp_path / "f", store / sha(b"found")
+    put(path, b"found", 0o755)
+    files.keep(str(path), sha(b"found"))
+    assert kept.stat().st_nlink == 1 and mode_of(kept) == 0o600
+    path.write_bytes(b"edited in place")
+    assert kept.read_bytes() == b"found"
 
-    monkeypatch.setattr(os, "link", another)
-    put(tmp_path / "f", b"found", 0o755)
+
+def test_a_damaged_kept_content_is_kept_anew(tmp_path, store):
+    put(tmp_path / "f", b"found")
     files.keep(str(tmp_path / "f"), sha(b"found"))
-    kept = store / sha(b"found")
-    assert kept.read_bytes() == b"found" and kept.stat().st_nlink == 1 and mode_of(kept) == 0o600
+    (store / sha(b"found")).write_bytes(b"dam")
+    files.keep(str(tmp_path / "f"), sha(b"found"))
+    assert b"".join(files.kept(sha(b"found")).chunks()) == b"found"
 
 
 def test_a_content_that_is_no_longer_kept_is_named(store):
@@ -382,3 +398,104 @@ def test_resources_are_made_anew_from_ids():
     assert revive("folder:/a/b", folders_stay=True).stays is True
     odd = revive("file:/a/b: c#d", binary=True)
     assert isinstance(odd, File) and (odd.path, odd.id, odd.binary) == ("/a/b: c#d", "file:/a/b: c#d", True)
+
+
+# Given back by later runs
+
+
+def part(desired, *wants):
+    return Part("files", "one", desired, list(wants), revive)
+
+
+REMOVAL = part(None)
+MY_FOLDER = {"mode": "0755", "owner": ME, "group": MINE}
+
+
+def test_folders_that_we_made_go_with_the_parents_that_we_made(disk, monkeypatch):
+    monkeypatch.setattr(file, "ROOT_FOLDER", MY_FOLDER)
+    theirs, made = disk.root / "opt", disk.root / "opt" / "cni"
+    theirs.mkdir()
+    disk.converge(part({}, *folder_wants(str(made / "bin"), disk.new_run().document), disk.want(made / "bin" / "bridge", b"x")))
+    assert (made / "bin" / "bridge").read_bytes() == b"x"
+    disk.converge(REMOVAL)
+    assert theirs.is_dir() and not made.exists()
+
+
+def test_a_folder_that_holds_an_adopted_file_stays_when_the_rest_is_given_back(disk):
+    folder = disk.root / "bin"
+    wants = [Want(Folder(str(folder)), MY_FOLDER), disk.want(folder / "ours", b"1")]
+    disk.converge(part({}, *wants))
+    (folder / "theirs").write_bytes(b"theirs")
+    disk.converge(part({}, *wants, disk.want(folder / "theirs", b"2")))
+    disk.converge(REMOVAL)
+    assert os.listdir(folder) == ["theirs"] and (folder / "theirs").read_bytes() == b"theirs"
+
+
+def test_a_content_edited_in_place_since_is_given_back_as_it_was_found(disk):
+    path = disk.root / "f"
+    put(path, b"found", 0o600)
+    disk.converge(part({}, disk.want(path, b"found")))
+    with path.open("r+b") as live:
+        live.write(b"XXXX")
+    disk.converge(REMOVAL)
+    assert path.read_bytes() == b"found" and mode_of(path) == 0o600
+
+
+def test_a_file_that_was_right_at_first_contact_is_given_back_after_drift_and_change(disk, store):
+    path = disk.root / "f"
+    put(path, b"first")
+    disk.converge(part({}, disk.want(path, b"first")))
+    path.write_bytes(b"drift")
+    disk.converge(part({"version": 2}, disk.want(path, b"second")))
+    disk.converge(REMOVAL)
+    assert path.read_bytes() == b"first"
+    assert os.listdir(store) == [sha(b"drift")]  # what others wrote meanwhile can still be found
+
+
+# The lock
+
+
+def test_the_holder_of_the_lock_is_named_when_the_wait_is_over(tmp_path):
+    path = str(tmp_path / "lock")
+    with files.locked(path):
+        with pytest.raises(NodeError) as caught:
+            with files.locked(path, seconds=1):
+                pass
+    said = f"another run (process {os.getpid()}) has held {path} for 1 s; try again when it is done"
+    assert str(caught.value) == said
+
+
+def test_a_lock_is_waited_for_and_left_behind_free(tmp_path):
+    path, done = str(tmp_path / "lock"), []
+
+    def wait():
+        with files.locked(path):
+            done.append("waited")
+
+    thread = threading.Thread(target=wait)
+    with files.locked(path):
+        thread.start()
+        thread.join(0.5)
+        done.append("released")
+    thread.join(5)
+    assert done == ["released", "waited"]
+    with files.locked(path, seconds=0):
+        assert mode_of(path) == 0o600
+
+
+def test_a_lock_is_dropped_with_its_process(tmp_path):
+    path = str(tmp_path / "lock")
+    child = os.fork()
+    if child == 0:
+        files.locked(path).__enter__()
+        os._exit(0)
+    os.waitpid(child, 0)
+    with files.locked(path, seconds=0):
+        assert Path(path).read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_that_cannot_be_taken_is_named(tmp_path):
+    with pytest.raises(NodeError) as caught:
+        with files.locked(str(tmp_path / "gone" / "lock")):
+            pass
+    assert str(caught.value) == f"{tmp_path}/gone/lock cannot be locked: No such file or directory"

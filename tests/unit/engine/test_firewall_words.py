@@ -72,6 +72,11 @@ def test_every_rule_is_spelled_as_it_was_saved(tools):
     assert [f"-A {chain} {rule}" for chain, rule in rules] == [line for line in SAVED.splitlines() if line.startswith("-A")]
 
 
+def test_an_apostrophe_that_iptables_save_escapes_is_read_as_one(tools):
+    tools.says = ':POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -m comment --comment "it\\\'s x" -j ACCEPT\n'
+    assert firewall.read_nat("ipv4")[1] == [("POSTROUTING", '-m comment --comment "it\'s x" -j ACCEPT')]
+
+
 def test_each_family_has_its_own_tools(tools):
     tools.says = ""
     assert firewall.read_nat("ipv6") == (set(), [])
@@ -168,6 +173,24 @@ def test_a_new_chain_is_filled_and_jumped_to(tools):
     assert written(tools, {"rules": ["-j MASQUERADE"], "jumps": [JUMP]}) == [
         ":KUBENODE-MASQ - [0:0]", "-A KUBENODE-MASQ -j MASQUERADE", f"-A POSTROUTING {JUMP}",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "found, leaving, in_table, in_rules, stays",
+    [
+        (None, {"masquerade:ipv4", "nat_table:ipv4"}, ["KUBENODE-MASQ", "POSTROUTING"], [], False),
+        (None, {"masquerade:ipv4", "nat_table:ipv4"}, ["KUBENODE-MASQ", "DOCKER"], [], True),
+        (None, {"masquerade:ipv4", "nat_table:ipv4"}, ["POSTROUTING"], [("POSTROUTING", "-j MASQUERADE")], True),
+        (None, {"nat_table:ipv4"}, ["KUBENODE-MASQ", "POSTROUTING", "KUBENODE-MASQ"], [], True),
+        (None, {"masquerade:ipv6", "nat_table:ipv4"}, [], [], True),
+        ({"table": "nat"}, {"nat_table:ipv4"}, ["KUBENODE-MASQ"], [], False),
+    ],
+    ids=["nothing else in it", "a chain of others", "a rule of others", "our chain stays", "our other chain goes", "it was there"],
+)
+def test_the_nat_table_stays_while_anything_needs_it(monkeypatch, found, leaving, in_table, in_rules, stays):
+    monkeypatch.setattr(firewall, "nat_table", lambda family: in_table)
+    monkeypatch.setattr(firewall, "read_nat", lambda family: (set(), in_rules))
+    assert masquerade.NatTable("ipv4").must_stay(found, leaving) is stays
 
 
 A, B, C = "-s 10.0.0.0/24 -j KUBENODE-MASQ", "-s 10.0.1.0/24 -j KUBENODE-MASQ", "-s 10.0.2.0/24 -j KUBENODE-MASQ"

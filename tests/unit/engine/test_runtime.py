@@ -16,7 +16,7 @@ version = 2
 
 [plugins]
   [plugins."io.containerd.grpc.v1.cri"]
-    sandbox_image = "registry.k8s.io/pause:3.9" # [not] a header
+    sandbox_image = "localhost/pause:3.9" # [not] a header
     max_concurrent_downloads = 3
     [plugins."io.containerd.grpc.v1.cri".cni]
       bin_dir = "/usr/lib/cni"   # Debian's
@@ -120,6 +120,19 @@ def test_a_drop_in_of_cri_o_counts_without_the_main_file(node, reader):
     assert runtime.read() == runtime.Settings(("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d", path)
 
 
+def test_drop_ins_of_cri_o_win_over_the_main_file_key_by_key(node, reader):
+    node("crio", "[crio]\nroot = '/x'\n[crio.network]\nnetwork_dir = '/main'\nplugin_dirs = ['/main']\n")
+    node("10-first.conf", '[crio.network]\nplugin_dirs = ["/first"]\nnetwork_dir = "/first"\n')
+    path = node("20-second.conf", '[crio.network]\nnetwork_dir = "/second"\n')
+    node("30-other.conf", '[crio.runtime]\ndefault_runtime = "crun"\n')
+    assert runtime.read() == runtime.Settings(("/first",), "/second", path)
+
+
+def test_a_cri_o_without_settings_of_the_network_has_the_defaults(node, reader):
+    path = node("crio", '[crio]\nroot = "/x"\n')
+    assert runtime.read() == runtime.Settings(("/opt/cni/bin",), "/etc/cni/net.d", path)
+
+
 def test_what_is_not_toml_is_named(node):
     path = node("containerd", "[plugins\nbin_dir = ")
     with pytest.raises(NodeError) as caught:
@@ -166,9 +179,29 @@ above = "its child"
 """
 
 
-@pytest.mark.parametrize(
-    "text", [V2, V3, CRIO, PRINTED, ODD, "", "\n\n", V2.replace("\n", "\r\n")], ids=["v2", "v3", "crio", "printed", "odd", "empty", "blank", "crlf"]
-)
+#: What TOML allows in a configuration that somebody wrote by hand.
+BY_HAND = {
+    "v2": V2,
+    "v3": V3,
+    "crio": CRIO,
+    "printed": PRINTED,
+    "odd": ODD,
+    "empty": "",
+    "blank": "\n\n",
+    "crlf": V2.replace("\n", "\r\n"),
+    "single quoted header": "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/usr/lib/cni']\n",
+    "list on several lines": '[crio.network]\nplugin_dirs = [\n\t"/usr/libexec/cni/",\n\t"/opt/cni/bin/", # last\n]\n',
+    "list with a comment that holds its end": 'x = [\n  "/a", # ["/b"]\n  # "/c",\n]\ny = "/d"\n',
+    "list whose texts hold signs": 'x = ["/a#b", \'/c]d\']\n',
+    "list of tables": '[a.cni]\nbin_dir = "/x"\n[[b]]\nbin_dir = "/wrong"\n[c]\nd = "/y"\n',
+    "dotted key": 'plugins."io.containerd.cri.v1.runtime".cni.conf_dir = "/d"\n[crio]\nnetwork . plugin_dirs = [\n"/e",\n]\n',
+    "quoted key": '[a]\n"bin_dir" = "/x"\n\'conf.dir\' = "/y"\n',
+    "comment that looks like a list": '[a]\nx = ["/a"] # was ["/b"]\n',
+    "comment with an apostrophe": '# the vendor\'s\n[a] # it\'s\nx = "/a" # don\'t\ny = "/b"\n',
+}
+
+
+@pytest.mark.parametrize("text", BY_HAND.values(), ids=BY_HAND)
 def test_the_own_reader_finds_what_tomllib_finds(text):
     assert dict(leaves(runtime._plain_tables(text))) == dict(leaves(tomllib.loads(text)))
 

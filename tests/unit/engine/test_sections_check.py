@@ -310,6 +310,14 @@ def test_a_network_that_disagrees_with_the_bridge_is_refused_by_its_place():
     assert str(caught.value).startswith("networks[1].plugins[0].mtu: 9000 disagrees with kubenet_bridge.mtu, from which it would be 1450")
 
 
+def test_ranges_of_a_wrong_type_on_the_bridge_are_a_problem():
+    entry = {"type": "bridge", "bridge": "cbr0", "ipam": {"type": "host-local", "ranges": 5}}
+    (_bridge, (section, network, _path)) = _node.open_sections(
+        node(kubenet_bridge={"pod_cidrs": ["10.244.1.0/24"]}, networks=[{"name": "b", "plugins": [entry]}])
+    )
+    assert [problem.path for problem in section.check(network)] == ["plugins[0].ipam.ranges"]
+
+
 def test_a_bridge_that_goes_lends_nothing():
     given = node(kubenet_bridge={"state": "absent"}, networks=[{"name": "b", "plugins": [{"type": "bridge", "bridge": "cbr0", "mtu": 9000}]}])
     assert _node.open_sections(given)[-1][1]["plugins"] == [{"type": "bridge", "bridge": "cbr0", "mtu": 9000}]

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._host import process
+
+NUMBERS = (signal.SIGHUP, signal.SIGTERM)
+
+
+def test_output_that_is_not_utf_8_is_read():
+    assert process.output(["printf", r"a\351b"]) == "a\udce9b"
+
+
+def test_output_of_a_program_that_fails_is_an_error_in_one_line():
+    with pytest.raises(NodeError) as caught:
+        process.output(["ls", "/no/such/place"])
+    said = "ls /no/such/place failed with status 2: ls: cannot access '/no/such/place': No such file or directory"
+    assert str(caught.value) == said
+
+
+@pytest.fixture
+def seen():
+    """The signals that the block let through: a broken one must not end the tests."""
+    numbers = []
+    before = {number: signal.signal(number, lambda number, frame: numbers.append(number)) for number in NUMBERS}
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number.name)
+def test_a_signal_ends_the_block_as_an_exception(seen, number):
+    done = []
+    with pytest.raises(SystemExit) as caught:
+        with process.ended_by_signals():
+            send(number)
+            done.append("too far")
+    assert caught.value.code == f"ended by signal {number.name}"
+    assert (done, seen) == ([], [])
+
+
+@pytest.mark.parametrize("second", NUMBERS, ids=lambda number: number.name)
+@pytest.mark.parametrize("first", NUMBERS, ids=lambda number: number.name)
+def test_further_signals_do_not_stop_what_the_first_one_began(seen, first, second):
+    done = []
+    with pytest.raises(SystemExit, match=first.name):
+        with process.ended_by_signals():
+            try:
+                send(first)
+            finally:
+                send(second)
+                done.append("put back")
+    assert (done, seen) == (["put back"], [])
+
+
+def test_behind_the_block_signals_are_what_they_were(seen):
+    with process.ended_by_signals():
+        pass
+    for number in NUMBERS:
+        send(number)
+    assert seen == list(NUMBERS)
+
+
+def test_a_signal_that_is_ignored_stays_ignored(seen):
+    """As under nohup, or in a job that is to outlive its connection."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with process.ended_by_signals():
+        send(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_in_another_thread_signals_are_left_alone():
+    done = []
+
+    def work():
+        with process.ended_by_signals():
+            done.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [before]
