@@ -15,7 +15,7 @@ import typing as t
 
 from ._document import Document
 from ._errors import InputError, KubenodeError, NodeError, Problem
-from ._resource import Resource, State
+from ._resource import Resource, State, outline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +50,16 @@ class Change:
     after: State
 
     def as_dict(self) -> dict[str, t.Any]:
-        return {"resource": self.resource.id, "before": self.before, "after": self.after}
+        before, after = self.resource.focus(self.before, self.after)
+        return {"resource": self.resource.id, "before": before, "after": after}
 
     def as_diff(self) -> dict[str, str]:
-        name = self.resource.id
-        return {
-            "before_header": name if self.before is not None else f"{name} (absent)",
-            "after_header": name if self.after is not None else f"{name} (absent)",
-            "before": self.resource.describe(self.before),
-            "after": self.resource.describe(self.after),
-        }
+        states = self.resource.focus(self.before, self.after)
+        texts = [self.resource.describe(state) for state in states]
+        if texts[0] == texts[1]:  # what differs stands in the titles, which alone would not be shown
+            texts = [outline(state) for state in states]
+        titles = [self.resource.title(state) for state in (self.before, self.after)]
+        return {"before_header": titles[0], "after_header": titles[1], "before": texts[0], "after": texts[1]}
 
 
 class MissingLibrary(NodeError):
@@ -95,7 +95,7 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
     changes = planned.changes
     outcome = Outcome(changes, [change.as_diff() for change in changes])  # now, while what goes away can still be read
     if not check:
-        _require_libraries(changes)
+        require_libraries(changes)
         for resource in planned.adopted:
             resource.capture()  # kept from the first contact on: later it may be too late
         _apply(changes)
@@ -171,7 +171,8 @@ def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> lis
     return changes
 
 
-def _require_libraries(changes: t.Sequence[Change]) -> None:
+def require_libraries(changes: t.Sequence[Change]) -> None:
+    """Raises MissingLibrary when something that the changes need cannot be imported, or is too old."""
     for change in changes:
         for requirement in change.resource.libraries:
             library, _operator, lowest = requirement.partition(">=")

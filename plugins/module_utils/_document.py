@@ -14,13 +14,14 @@ import typing as t
 
 from ._errors import InputError, NodeError, Problem
 from ._host import files
-from ._resource import Resource, State
+from ._resource import Resource, State, outline
 
 PATH = "/etc/kubenode-network/node.json"
 #: The newest form of the document that this engine reads and writes.
 SCHEMA = 1
 
 Record = dict[str, t.Any]
+_LONG_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class Document:
@@ -138,11 +139,26 @@ class DocumentFile(Resource):
         text = json.dumps(state, indent=1, sort_keys=False) + "\n"
         files.write(self.path, files.Bytes(text.encode()), mode=0o600)
 
+    def focus(self, before: State, after: State) -> tuple[State, State]:
+        """The two documents without the parts that are equal."""
+        return _without_equals(before, after), _without_equals(after, before)
+
     def describe(self, state: State) -> str:
-        """What is ours, a line each; the settings that follow from the options are shown with the things themselves."""
+        """Each part's settings and objects, a line each, with hashes cut short."""
         lines = []
         for section, instances in (state or {}).get("sections", {}).items():
             for instance, part in instances.items():
-                lines += [f"{section}/{instance} {oid}: {record['origin']}\n" for oid, record in part["objects"].items()]
-                lines.append(f"{section}/{instance} {json.dumps(part['desired'], sort_keys=True)}\n")
-        return "".join(lines)
+                objects = {oid: f"{record['origin']}, {record['hash'] or 'absent'}" for oid, record in part["objects"].items()}
+                facts = outline({**part["desired"], **objects}).splitlines()
+                lines += [f"{section}/{instance} {fact}\n" for fact in facts]
+        return _LONG_HASH.sub(r"\1", "".join(lines))
+
+
+def _without_equals(state: State, other: State) -> State:
+    if state is None or other is None:
+        return state
+    sections = {
+        section: {name: part for name, part in instances.items() if part != other["sections"].get(section, {}).get(name)}
+        for section, instances in state["sections"].items()
+    }
+    return {**state, "sections": {section: instances for section, instances in sections.items() if instances}}

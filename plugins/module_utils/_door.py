@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
-from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge
+from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, Problem
 from ._host import files, process
@@ -64,7 +64,7 @@ def execute(opened: t.Sequence[Opened], *, check: bool) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
-        run = Run(Document.load(), check=check)
+        run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
         try:
             parts = _parts(opened, run)
             return _result(_converge(parts, run), run)
@@ -102,9 +102,18 @@ def _converge(parts: t.Sequence[Part], run: Run) -> Outcome:
             wanted = Document.load(run.document.path).found_contents()  # all of them if it came behind the commit
             files.forget(set(files.entries(files.STORE)) - known - wanted)
         raise
-    if outcome.changes and not run.check:
+    if run.check:
+        _say_what_is_missing(outcome, run)
+    elif outcome.changes:
         files.forget(_obsolete(run.document, Document.load(run.document.path)))
     return outcome
+
+
+def _say_what_is_missing(outcome: Outcome, run: Run) -> None:
+    try:
+        require_libraries(outcome.changes)
+    except MissingLibrary as error:
+        run.warnings.append(f"a run would first need this: {error}")
 
 
 def _is_undone(error: BaseException) -> bool:

@@ -67,7 +67,7 @@ def _inherit_families(options: dict[str, dict[str, t.Any]]) -> None:
 def _kubenet(bridge: Options) -> dict[str, t.Any]:
     plugins = [{"type": "bridge", "bridge": bridge["name"]}, {"type": "portmap", "capabilities": {"portMappings": True}}]
     defaults = {name: option.get("default") for name, option in networks.OPTIONS.items()}
-    return {**defaults, "name": KUBENET, "plugins": plugins, "state": bridge["state"]}
+    return {**defaults, "name": KUBENET, "plugins": plugins, "state": bridge["state"], "follows": "kubenet_bridge"}
 
 
 def _network(network: dict[str, t.Any], path: str, options: t.Mapping[str, t.Any]) -> Opened:

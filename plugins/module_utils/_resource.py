@@ -44,6 +44,14 @@ class Resource:
         """What the document remembers of a state that was written."""
         return None if state is None else hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
+    def focus(self, before: State, after: State) -> tuple[State, State]:
+        """What of two states is worth telling apart, for a report."""
+        return before, after
+
+    def title(self, state: State) -> str:
+        """The thing's name in a diff."""
+        return self.id if state is not None else f"{self.id} (absent)"
+
     def describe(self, state: State) -> str:
         """The state as text for a person, one fact a line; empty for "not there"."""
         return outline(state)

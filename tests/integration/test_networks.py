@@ -143,6 +143,48 @@ def test_portmap_and_cni_config_agree_on_one_network(plugin_node):
     assert "plugins[1]: portmap differs from what the module kubenode.network.portmap set for mynet" in result["msg"]
 
 
+def test_portmap_and_node_network_agree_on_the_default_network(plugin_node):
+    """Whoever ran last, the next run changes nothing, also with options other than the default's."""
+    node = plugin_node
+    path = "/etc/cni/net.d/10-kubenet.conflist"
+    for options in ({}, {"snat": False}):
+        for changed in (True, False):
+            node.module("node_network", {"kubenet_bridge": {"pod_cidrs": [IPV4]}})
+            result = node.module("portmap", {"network": "kubenet", **options})
+            assert (result["changed"], result.get("failed")) == (changed, None)
+        assert not node.module("node_network", {"kubenet_bridge": {"pod_cidrs": [IPV4]}})["changed"]
+        assert json.loads(node.read(path))["plugins"][1] == {"type": "portmap", "capabilities": {"portMappings": True}, **options}
+    explicit = {"name": "own", "priority": 20, "plugins": [*MYNET, {"type": "portmap", "capabilities": {"portMappings": True}}]}
+    assert node.module("cni_config", explicit)["changed"]
+    assert node.module("portmap", {"network": "own"})["changed"], "the document takes note"
+    assert not node.module("cni_config", explicit)["changed"]
+    result = node.module("portmap", {"network": "own", "snat": False})
+    assert "network: 'own' has a portmap entry in the list that it was written with" in result["msg"]
+
+
+def test_warnings_when_pods_or_networks_lose_something(plugin_node):
+    node = plugin_node
+    options = {"cni_plugins": {"src": "/usr/lib/cni", "remote_src": True}, "kubenet_bridge": {"pod_cidrs": [IPV4]}}
+    assert not node.module("node_network", options).get("warnings")
+    with node.pod("a"):
+        for check in (True, False):
+            warnings = node.module("kubenet_bridge", {"pod_cidrs": ["10.244.9.0/24"], "mtu": "1400"}, check=check)["warnings"]
+            assert "10.244.1.1/24 goes away from cbr0: pods with that gateway among the 1 there (veth" in warnings[0]
+            assert "10-kubenet.conflist still gives pods an MTU of 1450" in warnings[1]
+        kubenet(node, [IPV4])
+        assert "kubenet needs plugins in /opt/cni/bin" in node.module("cni_plugins", {"state": "absent"}, check=True)["warnings"][0]
+    node.write("/etc/cni/net.d/50-other.conflist", '{"cniVersion": "1.0.0", "name": "other", "plugins": [{"type": "ptp"}]}')
+    assert "50-other.conflist, but this collection did not write it" not in node.module("cni_config", {"name": "x", "state": "absent"}).get("warnings", [])
+    assert "50-other.conflist is there, but this" in node.module("cni_config", {"name": "other", "state": "absent"})["warnings"][0]
+    assert "new pods now get the network of 50-other.conflist" in node.module("cni_config", {"name": "kubenet", "state": "absent"})["warnings"][0]
+
+
+def test_check_mode_says_that_pyroute2_is_missing(node):
+    result = node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}, check=True, env={"PYTHONPATH": "/run/none"}, python="/usr/bin/python3")
+    assert result["changed"]
+    assert "a run would first need this: the Python library pyroute2" in result["warnings"][0]
+
+
 def test_a_file_that_sorts_first_is_reported(plugin_node):
     node = plugin_node
     node.write("/etc/cni/net.d/05-other.conflist", '{"cniVersion": "1.0.0", "name": "other", "plugins": [{"type": "ptp"}]}')

@@ -59,19 +59,27 @@ class File(Resource):
     def hash(self, state: State) -> str | None:
         return None if state is None else state.get("sha256")
 
+    def title(self, state: State) -> str:
+        if state is None or "symlink" in state or self.binary:
+            return super().title(state)
+        return f"{self.id} ({_rights(state)})"
+
     def describe(self, state: State) -> str:
-        if state is None:
-            return ""
-        if self.binary or "symlink" in state:
+        if state is None or "symlink" in state:
             return super().describe(state)
-        facts = f"# mode {state['mode']}, owner {state['owner']}:{state['group']}\n"
-        return facts + self._text(state["sha256"])
+        if self.binary:
+            return f"sha256 {state['sha256'][:12]}, {_rights(state)}\n"
+        return self._text(state["sha256"])
 
     def _text(self, sha256: str) -> str:
         now = self.read()
         if now is not None and now.get("sha256") == sha256:
             return files.read_text(self.path) or ""
         return b"".join(self._source(sha256).chunks()).decode("utf-8", "replace")
+
+
+def _rights(state: t.Mapping[str, t.Any]) -> str:
+    return f"mode {state['mode']}, owner {state['owner']}:{state['group']}"
 
 
 class Folder(Resource):

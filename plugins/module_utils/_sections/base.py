@@ -26,7 +26,7 @@ class Run:
     installs (into ``planned_bin_dir``) to a function that gives a path where it can be run from; ``planned_files`` the CNI
     files that it writes to their text; ``planned_loopbacks`` the loopback files to the one want for each;
     ``planned_sysctls`` keys to values; ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is
-    what section ``kubenet_bridge`` resolved, for the networks on it.
+    what section ``kubenet_bridge`` resolved, for the networks on it; ``writes_networks`` whether there are any in the run.
     """
 
     document: Document
@@ -36,11 +36,13 @@ class Run:
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     planned_plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
     planned_bin_dir: str | None = None
+    removed_bin_dir: str | None = None
     planned_files: dict[str, str] = dataclasses.field(default_factory=dict)
     planned_loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
     planned_sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
     removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
     bridge: dict[str, t.Any] | None = None
+    writes_networks: bool = False
     cleanups: list[t.Callable[[], None]] = dataclasses.field(default_factory=list)
 
     def refuse(self, path: str, message: str) -> None:

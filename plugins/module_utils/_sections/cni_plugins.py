@@ -89,6 +89,7 @@ def _split_checksum(text: str) -> tuple[str, str] | None:
 def parts(options: Options, run: Run) -> list[Part]:
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
     if options["state"] == "absent":
+        run.removed_bin_dir = bin_dir if run.document.objects(NAME, bin_dir) else None
         return [removal(NAME, bin_dir, revive)]
     if bin_dir not in run.runtime.bin_dirs and run.runtime.source:
         looked = ", ".join(run.runtime.bin_dirs)
@@ -106,6 +107,13 @@ def parts(options: Options, run: Run) -> list[Part]:
         wants.append(Want(resource, resource.wanted(0o755)))
         run.planned_plugins[name] = functools.partial(_runnable, name, content, run)
     return [Part(NAME, bin_dir, desired, wants, revive)]
+
+
+def finish(run: Run) -> None:
+    """Warns of networks of ours that are left without their plugins."""
+    left = [name for name in run.document.instances("networks") if name not in run.removed_networks]
+    if run.removed_bin_dir is not None and left:
+        run.warnings.append(f"{NAME}: {', '.join(left)} needs plugins in {run.removed_bin_dir}; pods of it can neither start nor stop without them")
 
 
 def choose_bin_dir(wanted: str | None, settings: runtime.Settings) -> str:

@@ -78,6 +78,8 @@ def parts(options: Options, run: Run) -> list[Part]:
         "hairpin_mode": options["hairpin_mode"],
         "gateways": [cidr.gateway(network) for network in networks],
     }
+    _warn_of_lost_gateways(name, networks, run)
+    _warn_of_other_mtu(desired, run)
     run.bridge = desired
     run.results[NAME] = desired
     state = {
@@ -132,15 +134,42 @@ def _resolve_mtu(value: str, name: str, run: Run) -> int:
     return choice.mtu
 
 
+def _warn_of_lost_gateways(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
+    """Pods keep the gateway that they were started with, so a new range cuts off those that run."""
+    link = run.links.get(name)
+    ports = _ports(name, run)
+    leaving = sorted(set(link.addresses) - {cidr.gateway_interface(network) for network in networks}) if link else []
+    if leaving and ports:
+        text = f"{', '.join(leaving)} goes away from {name}: pods with that gateway among the {len(ports)} there ({', '.join(ports)}) are cut off"
+        run.warnings.append(f"{NAME}: {text} until they are started anew")
+
+
+def _warn_of_other_mtu(desired: t.Mapping[str, t.Any], run: Run) -> None:
+    """In a run of its own, this section does not write the networks on the bridge."""
+    for network in run.document.instances("networks"):
+        settings = run.document.desired("networks", network) or {}
+        for plugin in settings["plugins"] if not run.writes_networks else []:
+            if plugin.get("bridge") == desired["name"] and plugin.get("mtu", desired["mtu"]) != desired["mtu"]:
+                text = f"{settings['filename']} still gives pods an MTU of {plugin['mtu']}; node_network keeps both in step"
+                run.warnings.append(f"{NAME}: {text}")
+
+
+def _ports(name: str, run: Run) -> list[str]:
+    return sorted(link.name for link in run.links.values() if link.master == name)
+
+
 def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
     link = run.links.get(name)
     if link is not None and link.kind != "bridge":
         run.refuse("name", f"{name!r} is already there as {_kind(link.kind)} (expected a bridge or a free name)")
+        return
     for index, network in enumerate(networks):
         for other in run.links.values():
             for address in other.addresses if other.name != name else ():
                 if ipaddress.ip_interface(address).ip in network:
-                    text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods)"
+                    ours = other.name in run.document.instances(NAME)
+                    hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
+                    text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}"
                     run.refuse(f"pod_cidrs[{index}]", text)
     if any(network.version == 6 for network in networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
         run.refuse("pod_cidrs", "has an IPv6 range, but IPv6 is switched off on this node (net.ipv6.conf.all.disable_ipv6)")
@@ -161,7 +190,7 @@ def _removal(name: str, run: Run) -> list[Part]:
 
 def _refuse_ports(name: str, run: Run) -> None:
     """Removing a bridge cuts off the pods on it."""
-    ports = sorted(link.name for link in run.links.values() if link.master == name)
+    ports = _ports(name, run)
     if ports:
         run.refuse("state", f"absent would cut off {len(ports)} pods: {name} has the ports {', '.join(ports)} (expected: remove the pods first)")
 

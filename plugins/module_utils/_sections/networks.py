@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import typing as t
@@ -94,9 +95,10 @@ def parts(options: Options, run: Run) -> list[Part]:
         "filename": filename(options),
         "conf_dir": conf_dir(options["conf_dir"], run),
         "cni_version": "",
-        "plugins": _on_bridge(options["plugins"], run),
+        "plugins": _on_bridge(_chain(options, run), run),
         "loopback": options["loopback"],
         "mode": f"{int(options['mode'], 8):04o}",
+        "follows": options.get("follows"),
     }
     _check_portmap(options["name"], desired, run)
     entry = run.document.desired(PORTMAP, options["name"])
@@ -105,6 +107,14 @@ def parts(options: Options, run: Run) -> list[Part]:
     if run.problems:
         return []
     return [own_part(options["name"], desired, entry, run)]
+
+
+def _chain(options: Options, run: Run) -> list[t.Any]:
+    """The plugins. A network that nobody wrote down (it ``follows`` from the bridge) has a portmap entry by default, which
+    the module portmap may have set otherwise."""
+    if options.get("follows") is None or run.document.desired(PORTMAP, options["name"]) is None:
+        return t.cast("list[t.Any]", options["plugins"])
+    return t.cast("list[t.Any]", entries.without_entry({"plugins": options["plugins"]}, PORTMAP)["plugins"])
 
 
 def _on_bridge(chain: list[t.Any], run: Run) -> list[t.Any]:
@@ -172,7 +182,8 @@ def _check_portmap(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
     index = entries.find_entry(desired["plugins"], "portmap")
     other = run.document.desired(PORTMAP, name)
     if index is not None and other is not None and desired["plugins"][index] != other["entry"]:
-        text = f"portmap differs from what the module kubenode.network.portmap set for {name} ({other['entry']}) (expected the same, or only one of the two)"
+        set_before = json.dumps(other["entry"])
+        text = f"portmap differs from what the module kubenode.network.portmap set for {name}, {set_before} (expected the same, or only one of the two)"
         run.refuse(f"plugins[{index}]", text)
     if other is not None and _is_single(desired["filename"]):
         run.refuse("filename", f"{desired['filename']!r} cannot hold the portmap entry that {name} has (expected a name that ends in .conflist)")
@@ -252,12 +263,25 @@ def _removal(options: Options, run: Run) -> list[Part]:
     name = options["name"]
     desired = run.document.desired(NAME, name)
     if desired is None:
-        path = os.path.join(conf_dir(options["conf_dir"], run), filename(options))
+        folder = conf_dir(options["conf_dir"], run)
+        path = os.path.join(folder, networks_in(folder).get(name, filename(options)))
         if os.path.lexists(path):
             run.warnings.append(f"{NAME}: {path} is there, but this collection did not write it; it was left alone")
         return [removal(NAME, name, revive)]
     run.removed_networks[name] = desired["conf_dir"]
     return [removal(NAME, name, revive), removal(PORTMAP, name, cni_entry.revive)]
+
+
+def networks_in(folder: str) -> dict[str, str]:
+    """Network name -> file, the first in load order of each name; files that no loader could read are passed over."""
+    found: dict[str, str] = {}
+    for file_name in loader.load_order(files.entries(folder)):
+        text = files.read_text(os.path.join(folder, file_name)) if os.path.isfile(os.path.join(folder, file_name)) else None
+        try:
+            found.setdefault(model.parse(text or "", file_name).get("name", ""), file_name)
+        except ValueError:
+            continue
+    return found
 
 
 def finish(run: Run) -> None:
@@ -271,6 +295,8 @@ def finish(run: Run) -> None:
             run.refuse("state", text)
         for path in run.planned_files:
             _report_winner(path, folder, view, run)
+        if folder in run.removed_networks.values() and view.winner and os.path.join(folder, view.winner) not in run.planned_files:
+            run.warnings.append(f"{NAME}: new pods now get the network of {view.winner} in {folder}")
 
 
 def _report_winner(path: str, folder: str, view: loader.Verdict, run: Run) -> None:

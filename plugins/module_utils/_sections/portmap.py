@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import typing as t
 
-from .._cni import entries, loader, model
+from .._cni import entries, model
 from .._converge import Part, Want
 from .._errors import Problem
-from .._host import files
 from .._resources import cni_entry
 from . import networks
 from .base import STATE, Options, Run
@@ -90,7 +90,13 @@ def _in_own_network(options: Options, entry: dict[str, t.Any] | None, run: Run) 
     """A network of ours is written anew with the entry, or without: its own list may have named one, too."""
     name = options["network"]
     desired = dict(run.document.desired(networks.NAME, name) or {})
-    desired["plugins"] = entries.without_entry({"plugins": desired["plugins"]}, NAME)["plugins"]
+    index = entries.find_entry(desired["plugins"], NAME)
+    if entry is None or (index is not None and desired.get("follows")):
+        desired["plugins"] = entries.without_entry({"plugins": desired["plugins"]}, NAME)["plugins"]
+    elif index is not None and desired["plugins"][index] != entry["entry"]:
+        listed = json.dumps(desired["plugins"][index])
+        run.refuse("network", f"{name!r} has a portmap entry in the list that it was written with, {listed} (expected the same options, or none in that list)")
+        return []
     if entry is not None and not desired["filename"].endswith(".conflist"):
         run.refuse("network", f"{name!r} is in {desired['filename']}, which holds one plugin only (expected a network in a .conflist)")
         return []
@@ -107,7 +113,7 @@ def _is_installed(entry: t.Mapping[str, t.Any], options: Options, run: Run) -> b
 
 def _find_list(options: Options, run: Run) -> str | None:
     folder = networks.conf_dir(options["conf_dir"], run)
-    names = _networks_in(folder)
+    names = networks.networks_in(folder)
     if options["network"] not in names:
         expected = ", ".join(sorted(names)) or "none, the folder has no valid network"
         run.refuse("network", f"{options['network']!r} is in no file of {folder} (expected one of {expected})")
@@ -119,21 +125,9 @@ def _find_list(options: Options, run: Run) -> str | None:
     return os.path.join(folder, file_name)
 
 
-def _networks_in(folder: str) -> dict[str, str]:
-    """Network name -> file, the first in load order of each name; files that no loader could read are passed over."""
-    found: dict[str, str] = {}
-    for file_name in loader.load_order(files.entries(folder)):
-        text = files.read_text(os.path.join(folder, file_name)) if os.path.isfile(os.path.join(folder, file_name)) else None
-        try:
-            found.setdefault(model.parse(text or "", file_name).get("name", ""), file_name)
-        except ValueError:
-            continue
-    return found
-
-
 def _absent(options: Options, run: Run) -> list[Part]:
     """Takes the entry out, whoever put it there: the network was asked for by its name."""
     folder = networks.conf_dir(options["conf_dir"], run)
-    path = os.path.join(folder, _networks_in(folder).get(options["network"], ""))
+    path = os.path.join(folder, networks.networks_in(folder).get(options["network"], ""))
     wants = [Want(cni_entry.CniEntry(path, NAME), None)] if path.endswith(".conflist") else []
     return [Part(NAME, options["network"], None, wants, cni_entry.revive)]

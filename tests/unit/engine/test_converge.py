@@ -367,9 +367,27 @@ def test_a_diff_names_what_is_absent_before_and_after(world):
     assert left == {"before_header": "thing:leaving", "after_header": "thing:leaving (absent)", "before": "5\n", "after": ""}
 
 
+def test_a_diff_shows_what_stands_in_the_titles_when_nothing_else_differs(world):
+    class Terse(Thing):
+        def describe(self, state):
+            return "the same\n"
+
+    world.states["t"] = {"mode": 1}
+    (made, _document) = run(world, part_of(world, wants=[Want(Terse(world, "t"), {"mode": 2})])).diff
+    assert (made["before"], made["after"]) == ("mode: 1\n", "mode: 2\n")
+
+
+def test_check_mode_warns_of_a_library_that_a_run_needs(world, monkeypatch):
+    thing = world.thing("a")
+    thing.libraries = ("no_such_library_anywhere",)
+    outcome = run(world, part_of(world, wants=[Want(thing, 1)]), check=True)
+    with pytest.raises(MissingLibrary):
+        _converge.require_libraries(outcome.changes)
+
+
 def test_the_diff_of_the_document_names_what_is_ours(world):
     diff = run(world, part_of(world, wants=[world.want("a", 1)])).diff[-1]
-    assert diff["after"] == 'section/one thing:a: created\nsection/one {"an": "option"}\n'
+    assert diff["after"] == "section/one an: option\nsection/one thing:a: created, 6b86b273ff34\n"
     assert diff["before_header"] == f"document:{world.document} (absent)"
 
 

@@ -282,16 +282,23 @@ def test_a_captured_document_is_restored(tmp_path):
     assert resource.libraries == ()
 
 
+def test_a_report_shows_only_the_parts_that_differ():
+    before, after = document().state(), document().with_part("networks", "two", None, {}).with_part("bridge", "cbr0", {"mtu": 2}, {}).state()
+    assert Document({}).resource().focus(before, after) == (
+        {"schema": 1, "sections": {"networks": {"two": SECTIONS["networks"]["two"]}, "bridge": SECTIONS["bridge"]}},
+        {"schema": 1, "sections": {"bridge": {"cbr0": {"desired": {"mtu": 2}, "objects": {}}}}},
+    )
+    assert Document({}).resource().focus(None, after) == (None, after)
+
+
 def test_the_document_described_for_a_person():
     text = Document({}).resource().describe(document().state())
     assert text.splitlines() == [
-        "networks/one file:/a: created",
-        "networks/one file:/shared: adopted",
-        'networks/one {"mtu": 1}',
-        "networks/two file:/shared: adopted",
-        "networks/two folder:/f: adopted",
-        "networks/two {}",
-        "bridge/cbr0 bridge:cbr0: created",
-        "bridge/cbr0 {}",
+        "networks/one mtu: 1",
+        f"networks/one file:/a: created, {'a' * 12}",
+        f"networks/one file:/shared: adopted, {'c' * 12}",
+        f"networks/two file:/shared: adopted, {'c' * 12}",
+        "networks/two folder:/f: adopted, absent",
+        f"bridge/cbr0 bridge:cbr0: created, {'a' * 12}",
     ]
     assert Document({}).resource().describe(None) == ""

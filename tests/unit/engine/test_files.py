@@ -365,10 +365,10 @@ def test_a_file_is_described_by_its_text_now_and_to_come(tmp_path, store):
     path = tmp_path / "f"
     now = put(path, b"old\n")
     resource = File(str(path), files.Bytes(b"new\n"))
-    assert resource.describe(now) == f"# mode 0644, owner {ME}:{MINE}\nold\n"
-    assert resource.describe(resource.wanted()) == "# mode 0644, owner 0:0\nnew\n"
+    assert (resource.title(now), resource.describe(now)) == (f"file:{path} (mode 0644, owner {ME}:{MINE})", "old\n")
+    assert (resource.title(resource.wanted()), resource.describe(resource.wanted())) == (f"file:{path} (mode 0644, owner 0:0)", "new\n")
     assert resource.describe(None) == "" and resource.describe({"symlink": "x"}) == "symlink: x\n"
-    assert sha(b"old\n") in File(str(path), binary=True).describe(now)
+    assert File(str(path), binary=True).describe(now) == f"sha256 {sha(b'old' + bytes([10]))[:12]}, mode 0644, owner {ME}:{MINE}\n"
 
 
 def test_a_folder_comes_and_goes(tmp_path):
