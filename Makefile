@@ -43,8 +43,16 @@ integration: bootstrap-test ## tests on nodes made of network and mount namespac
 	$(PYTHON) -m pytest tests/integration --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
 .PHONY: molecule
-molecule: bootstrap-test ## the site playbook on a systemd node, over ssh
+molecule: bootstrap-test ## the site playbook on a systemd node, over ssh (KUBENODE_SUITE=sid for another Debian)
 	molecule test --scenario-name default $(ARGS)
+
+.PHONY: matrix
+matrix: bootstrap-test ## the same on Debian 11, 12, 13 and sid (ARGS=sid for one)
+	$(PYTHON) scripts/matrix.py $(ARGS)
+
+.PHONY: controllers
+controllers: bootstrap-test ## the collection under older and newer ansible-core (ARGS=2.21 for one)
+	$(PYTHON) scripts/controllers.py $(ARGS)
 
 .PHONY: build
 build: bootstrap-test ## build the collection, install it into build/installed, read it from there

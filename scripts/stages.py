@@ -5,7 +5,7 @@
 
 Two lanes, for two cores. Stages of one lane run one after the other; what shares something (the container engine, the
 whole machine's attention) shares a lane. A stage's output is shown when it is over, whole; build/logs/STAGE.log grows
-meanwhile. The last line counts test cases: those of pytest's reports, and one for each stage that writes none.
+meanwhile. The last line counts test cases: those of the reports (build/junit/STAGE*.xml), and one for each stage that writes none.
 """
 from __future__ import annotations
 
@@ -13,15 +13,11 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as ET
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-LOGS = ROOT / "build" / "logs"
-REPORTS = ROOT / "build" / "junit"
-LANES = (("sanity", "molecule", "build"), ("lint", "unit", "integration"))
-PYTEST = ("unit", "integration")
+from reports import LOGS, REPORTS, ROOT, Counts, read_counts
+
+LANES = (("sanity", "matrix", "controllers", "build"), ("lint", "unit", "integration"))
 
 
 class Result(NamedTuple):
@@ -30,14 +26,6 @@ class Result(NamedTuple):
     stage: str
     status: int
     seconds: float
-
-
-class Counts(NamedTuple):
-    """Test cases by outcome; an error is a failure."""
-
-    passed: int
-    failed: int
-    skipped: int
 
 
 def run_stage(stage: str, printing: threading.Lock) -> Result:
@@ -65,26 +53,13 @@ def run_lane(stages: tuple[str, ...], results: list[Result], printing: threading
         results.append(run_stage(stage, printing))
 
 
-def report_counts(report: Path) -> Counts:
-    """Count the cases of a pytest report (its suites' attributes)."""
-    suites = ET.parse(report).getroot().iter("testsuite")
-    tests = failed = skipped = 0
-    for suite in suites:
-        tests += int(suite.get("tests", 0))
-        failed += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-        skipped += int(suite.get("skipped", 0))
-    return Counts(tests - failed - skipped, failed, skipped)
-
-
 def counts(result: Result) -> Counts:
-    """Count a stage: the cases of its report, or itself; a stage that failed counts at least one failure."""
-    report = REPORTS / f"{result.stage}.xml"
-    if result.stage in PYTEST and report.exists():
-        found = report_counts(report)
-        if result.status != 0 and found.failed == 0:
-            return found._replace(failed=1)
-        return found
-    return Counts(int(result.status == 0), int(result.status != 0), 0)
+    """Count a stage: the cases of its reports, or itself; a stage that failed counts at least one failure."""
+    found = [read_counts(report) for report in REPORTS.glob(f"{result.stage}*.xml")]
+    if not found:
+        return Counts(int(result.status == 0), int(result.status != 0), 0)
+    total = Counts(*(sum(column) for column in zip(*found)))
+    return total._replace(failed=1) if result.status != 0 and total.failed == 0 else total
 
 
 def summary(results: list[Result], seconds: float) -> str:
