@@ -48,6 +48,7 @@ class Change:
     resource: Resource
     before: State
     after: State
+    beside: t.Any = None  # of a thing that is given back: what else was there at first contact
 
     def as_dict(self) -> dict[str, t.Any]:
         before, after = self.resource.focus(self.before, self.after)
@@ -147,10 +148,13 @@ def _add(wanted: dict[str, Change], want: Want) -> None:
 def _record(change: Change, document: Document) -> dict[str, t.Any]:
     """What the document says of one object. Origin and found value are those of the first contact."""
     known = document.record(change.resource.id)
+    first: dict[str, t.Any]
     if known is not None:
-        first = {"origin": known["origin"], "found": known["found"]}
+        first = {name: known[name] for name in ("origin", "found", "beside") if name in known}
     else:
+        beside = change.resource.beside()
         first = {"origin": "created" if change.before is None else "adopted", "found": change.before}
+        first.update({} if beside is None else {"beside": beside})
     return {**first, "hash": change.resource.hash(change.after)}
 
 
@@ -159,15 +163,15 @@ def _releases(parts: t.Sequence[Part], before: Document, after: Document) -> lis
     wanted = {want.resource.id for part in parts for want in part.wants}
     held = [(oid, part) for part in parts for oid in before.objects(part.section, part.instance)]
     leaving = {oid: part for oid, part in held if oid not in wanted and after.record(oid) is None}
-    found = {oid: before.objects(part.section, part.instance)[oid]["found"] for oid, part in leaving.items()}
-    going = {oid for oid in leaving if found[oid] is None}  # what was there before stays in its folder
+    records = {oid: before.objects(part.section, part.instance)[oid] for oid, part in leaving.items()}
+    going = {oid for oid in leaving if records[oid]["found"] is None}  # what was there before stays in its folder
     changes = []
     for oid, part in reversed(list(leaving.items())):
-        resource = part.revive(oid)
-        if resource.must_stay(found[oid], going):
+        resource, record = part.revive(oid), records[oid]
+        if resource.must_stay(record["found"], going):
             going.discard(oid)
         else:
-            changes.append(Change(resource, resource.read(), found[oid]))
+            changes.append(Change(resource, resource.read(), record["found"], record.get("beside")))
     return changes
 
 
@@ -201,6 +205,8 @@ def _apply(changes: t.Sequence[Change]) -> None:
         try:
             undo.append((change.resource, change.resource.capture()))
             change.resource.write(change.after)
+            if change.beside is not None:
+                change.resource.write_beside(change.beside)
             _verify(change)
         except BaseException as error:
             _roll_back(change, error, undo)

@@ -43,6 +43,8 @@ class Document:
         schema = data.get("schema") if isinstance(data, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool) or not isinstance(data.get("sections"), dict):
             raise NodeError(f"{path} is not a document of this collection: it has no schema number and sections")
+        if schema < 1:
+            raise NodeError(f"{path} is not a document of this collection: it has schema {schema}")
         if schema > SCHEMA:
             raise InputError(
                 [Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")]
@@ -121,12 +123,14 @@ class DocumentFile(Resource):
         self.id = f"document:{path}"
 
     def read(self) -> State:
+        if os.path.exists(self.path) and not os.path.isfile(self.path):
+            raise NodeError(f"{self.path} is there but is not a file")
         try:
             with open(self.path, encoding="utf-8") as file:
                 return json.load(file)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise NodeError(f"{self.path} cannot be read: {error}; move it away to start afresh (nothing it names will be removed)") from error
 
     def write(self, state: State) -> None:

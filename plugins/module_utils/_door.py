@@ -28,6 +28,7 @@ class Module(t.Protocol):
 
     params: dict[str, t.Any]
     check_mode: bool
+    _diff: bool
 
     def warn(self, warning: str) -> None: ...
 
@@ -38,12 +39,12 @@ class Module(t.Protocol):
 
 def open_door(module: Module, section: Section) -> t.NoReturn:
     """Converges the one section that the module is named after, with the module's options."""
-    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode))
+    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, diff=module._diff))
 
 
 def open_all(module: Module, opened: t.Callable[[], t.Sequence[Opened]]) -> t.NoReturn:
     """Converges several sections in one run."""
-    _answer(module, lambda: execute(opened(), check=module.check_mode))
+    _answer(module, lambda: execute(opened(), check=module.check_mode, diff=module._diff))
 
 
 def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
@@ -55,19 +56,22 @@ def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoRetur
         module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
     except KubenodeError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
+        where = f"{error.filename}: " if error.filename else ""
+        module.fail_json(msg=f"the node could not be read: {where}{error.strerror or error}")
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
 
 
-def execute(opened: t.Sequence[Opened], *, check: bool) -> dict[str, t.Any]:
+def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
         try:
             parts = _parts(opened, run)
-            return _result(_converge(parts, run), run)
+            return _result(_converge(parts, run), run, diff=diff)
         finally:
             for cleanup in run.cleanups:
                 cleanup()
@@ -130,11 +134,12 @@ def _obsolete(before: Document, after: Document) -> set[str]:
     return {sha256 for sha256 in ours if sha256} - after.found_contents()
 
 
-def _result(outcome: Outcome, run: Run) -> dict[str, t.Any]:
+def _result(outcome: Outcome, run: Run, *, diff: bool) -> dict[str, t.Any]:
     return {
         "changed": bool(outcome.changes),
         "changes": [change.as_dict() for change in outcome.changes],
-        "diff": outcome.diff,
+        # Only where it is asked for: it may hold what a file of mode 0600 held.
+        **({"diff": outcome.diff} if diff else {}),
         "warnings": list(dict.fromkeys(run.warnings)),
         **run.results,
     }

@@ -28,12 +28,23 @@ class Resource:
         """Makes the node so; idempotent, whatever the state is now."""
         raise NotImplementedError
 
+    def beside(self) -> t.Any:
+        """JSON data on what ``write`` may change beside the state: side effects, places among the rules of others. None
+        for nothing."""
+        return None
+
+    def write_beside(self, beside: t.Any) -> None:
+        """Puts back what ``beside`` gave."""
+
     def capture(self) -> t.Any:
-        """JSON data from which ``restore`` puts back everything that ``write`` may change, side effects included."""
-        return self.read()
+        """JSON data from which ``restore`` puts everything back."""
+        return {"state": self.read(), "beside": self.beside()}
 
     def restore(self, token: t.Any) -> None:
-        self.write(token)
+        if self.read() != token["state"]:  # what was not changed needs no room and no permission to be put back
+            self.write(token["state"])
+        if token["beside"] is not None:
+            self.write_beside(token["beside"])
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         """Whether the thing cannot be given back as it was ``found``, although we no longer want it: a folder that is to

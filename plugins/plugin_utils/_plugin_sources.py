@@ -8,20 +8,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tarfile
-import tempfile
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible import constants
 from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError, Problem
-from ansible_collections.kubenode.network.plugins.module_utils._host import archives, files
+from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
 
@@ -29,48 +26,25 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections.base im
 ASKED = "kubenode.network.cni_plugins"
 
 
-class FolderSource:
-    """The wanted binaries in a folder on the controller. ``manifest``: name -> SHA-256."""
+class Source:
+    """The wanted binaries on the controller. ``paths``: name -> path, ``manifest``: name -> SHA-256."""
 
-    def __init__(self, paths: Mapping[str, str]) -> None:
-        self._paths = paths
-        self.manifest = {name: files.sha256_of(path) for name, path in paths.items()}
+    def __init__(self, options: Options) -> None:
+        """Checks the source as a node checks its own. Raises InputError."""
+        self._run = Run(Document({}))
+        try:
+            self.paths = cni_plugins.look_into(options, self._run)
+            self.manifest = {name: files.sha256_of(path) for name, path in self.paths.items()}
+        except (OSError, tarfile.TarError) as error:
+            reason = getattr(error, "strerror", None) or error
+            self._run.refuse("src", f"{options['src']!r} cannot be read on the controller: {reason}")
+        if self._run.problems:
+            self.close()
+            raise InputError(self._run.problems)
 
-    def unpack(self, names: Sequence[str], folder: str) -> dict[str, str]:
-        """Name -> path of some of the binaries; what must be unpacked for it goes into ``folder``."""
-        return {name: self._paths[name] for name in names}
-
-
-class ArchiveSource:
-    """The wanted binaries in a tar archive on the controller. ``members``: name -> name in the archive."""
-
-    def __init__(self, path: str, members: Mapping[str, str]) -> None:
-        self._path = path
-        self._members = members
-        self.manifest = {name: _sha256(content) for name, content in archives.contents(path, members)}
-
-    def unpack(self, names: Sequence[str], folder: str) -> dict[str, str]:
-        return archives.unpack(self._path, {name: self._members[name] for name in names}, folder)
-
-
-def _sha256(content: t.IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in iter(lambda: content.read(files.CHUNK), b""):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def open_source(options: Options) -> FolderSource | ArchiveSource:
-    """The source ``src`` on this machine, checked as a node checks its own. Raises InputError."""
-    src, run = options["src"], Run(Document({}))
-    try:
-        found = cni_plugins.look_into(options, run)
-        if run.problems:
-            raise InputError(run.problems)
-        return FolderSource(found) if os.path.isdir(src) else ArchiveSource(src, found)
-    except (OSError, tarfile.TarError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError([Problem("src", f"{src!r} cannot be read on the controller: {reason}")]) from error
+    def close(self) -> None:
+        for cleanup in self._run.cleanups:
+            cleanup()
 
 
 class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
@@ -103,7 +77,13 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         problems = cni_plugins.check_choice(options)
         if problems:
             raise InputError(problems)
-        source = open_source({**options, "src": self._find(options["src"])})
+        source = Source({**options, "src": self._find(options["src"])})
+        try:
+            return self._run_with(source, options, task_vars)
+        finally:
+            source.close()
+
+    def _run_with(self, source: Source, options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         answer = self._call(ASKED, {"manifest": source.manifest, "bin_dir": self._given(options).get("bin_dir")}, task_vars)
         if "problems" in answer:
             raise InputError([Problem(**problem) for problem in answer["problems"]])
@@ -147,17 +127,16 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
             expected = "expected a folder or an archive of plugin binaries; remote_src=true for one on the node"
             raise InputError([Problem("src", f"{src!r} is not there on the controller ({expected})")]) from error
 
-    def _send(self, source: FolderSource | ArchiveSource, names: Sequence[str]) -> str:
+    def _send(self, source: Source, names: Sequence[str]) -> str:
         """Transfers some of the binaries to the task's temporary folder on the node, which it returns."""
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         remote = str(self._connection._shell.tmpdir)
         sent = []
-        with tempfile.TemporaryDirectory(dir=constants.DEFAULT_LOCAL_TMP) as local:
-            for name, path in source.unpack(names, local).items():
-                target = self._connection._shell.join_path(remote, name)
-                self._say(name, os.path.getsize(path), target)
-                sent.append(self._transfer_file(path, target))
+        for name in names:
+            target = self._connection._shell.join_path(remote, name)
+            self._say(name, os.path.getsize(source.paths[name]), target)
+            sent.append(self._transfer_file(source.paths[name], target))
         self._fixup_perms2((remote, *sent))
         return remote
 

@@ -71,6 +71,7 @@ CASES = {
             ({"src": "/nowhere"}, "src: '/nowhere' is not there on the node"),
             ({"src": "/etc"}, "src: '/etc' holds no CNI plugin binary"),
             ({"src": "/etc/passwd", "checksum": "sha256:PASSWD"}, "/etc/passwd is not a readable tar archive"),
+            ({"src": "/run/sources/links"}, "'/run/sources/links/portmap' leads out of the folder, to '/etc/shadow'"),
             ({**ARCHIVE, "src": "/run/sources/evil.tgz", "checksum": "sha256:EVIL"}, "its entry '../bridge' leaves the folder"),
             ({**ARCHIVE, "src": "/run/sources/link.tgz", "checksum": "sha256:LINK"}, "its entry '/etc/passwd' leaves the folder"),
         ],
@@ -95,12 +96,14 @@ CASES = {
             ({"name": "my net"}, "name: 'my net' is not a network name (expected letters"),
             ({"name": "../x"}, "name: '../x' is not a network name"),
             ({"name": ""}, "name: '' is not a network name"),
+            ({"name": "n" * 230}, "name: "),
         ],
         "priority": [({"priority": 100}, "priority: 100 is out of range (expected 0 to 99)"), ({"priority": -1}, "priority: -1 is out of range")],
         "filename": [
             ({"filename": "../10-x.conflist"}, "filename: "),
             ({"filename": "a/b.conflist"}, "filename: "),
             ({"filename": "10-x.yaml"}, "filename: "),
+            ({"filename": "05-ours.conflist"}, "filename: '05-ours.conflist' is the file of the network ours (expected another name"),
             ({"filename": "99-loopback.conf"}, "filename: '99-loopback.conf' is the name of the loopback file"),
         ],
         "cni_version": [
@@ -157,6 +160,8 @@ CASES = {
             ({"name": "a-name-that-is-too-long"}, "name: 'a-name-that-is-too-long' is not an interface name"),
             ({"name": "a/b"}, "name: 'a/b' is not an interface name"),
             ({"name": "."}, "name: '.' is not an interface name"),
+            ({"name": "default"}, "name: 'default' is not an interface name"),
+            ({"name": "a\x01b"}, "is not an interface name"),
             ({"name": "eth0"}, "name: 'eth0' is already there as a link of kind veth (expected a bridge or a free name)"),
         ],
         "pod_cidrs": [
@@ -186,6 +191,7 @@ CASES = {
         ],
         "non_masquerade_cidrs": [
             ({"non_masquerade_cidrs": None}, "non_masquerade_cidrs: is required unless cluster_cidrs is given"),
+            ({"non_masquerade_cidrs": ["::ffff:10.0.0.0/104"]}, "non_masquerade_cidrs[0]: '::ffff:10.0.0.0/104' is an IPv4 range written as IPv6"),
             ({"non_masquerade_cidrs": ["10.0.0.0/8", "x"]}, "non_masquerade_cidrs[1]: 'x' is not a CIDR"),
         ],
         "cluster_cidrs": [({"cluster_cidrs": ["10.0.0.1/8"]}, "cluster_cidrs[0]: '10.0.0.1/8' has host bits")],
@@ -258,6 +264,9 @@ def prepared():
             "PASSWD": hashlib.sha256(node.read("/etc/passwd").encode()).hexdigest(),
         }
         archive(node, "/run/sources/plugins.tgz", "bridge")
+        node.run(["mkdir", "/run/sources/links"])
+        node.run(["ln", "-s", "/etc/shadow", "/run/sources/links/portmap"])
+        assert node.module("cni_config", {"name": "ours", "priority": 5, "plugins": [BRIDGE]})["changed"]
         yield node, sums
 
 

@@ -27,13 +27,15 @@ WIDTHS = {4: 32, 6: 128}
 LONGEST_POD_PREFIX = {4: 30, 6: 126}
 
 # Spelled out, because the is_* properties of ipaddress differ from one Python release to the next.
+# RFC 4291 section 2.5.5. No traffic has such addresses, and tools spell them in different ways.
+_IPV4_AS_IPV6 = ((ipaddress.IPv6Network("::/96"), "IPv4-compatible"), (ipaddress.IPv6Network("::ffff:0:0/96"), "IPv4-mapped"))
 _NEVER_PODS: tuple[tuple[Network, str], ...] = (
     (ipaddress.IPv4Network("0.0.0.0/8"), "unspecified"),
     (ipaddress.IPv4Network("127.0.0.0/8"), "loopback"),
     (ipaddress.IPv4Network("169.254.0.0/16"), "link-local"),
     (ipaddress.IPv4Network("224.0.0.0/4"), "multicast"),
     (ipaddress.IPv6Network("::/127"), "unspecified and loopback"),
-    (ipaddress.IPv6Network("::ffff:0:0/96"), "IPv4-mapped"),
+    *_IPV4_AS_IPV6,
     (ipaddress.IPv6Network("fe80::/10"), "link-local"),
     (ipaddress.IPv6Network("ff00::/8"), "multicast"),
 )
@@ -95,6 +97,8 @@ def check_cidrs(values: object, path: str) -> tuple[list[Network], list[Problem]
         if network in seen:
             problems.append(Problem(f"{path}[{index}]", f"{value!r} is given twice (expected only {path}[{seen[network]}])"))
             continue
+        if network.version == 6 and any(network.subnet_of(special) for special, _what in _IPV4_AS_IPV6):
+            problems.append(Problem(f"{path}[{index}]", f"{value!r} is an IPv4 range written as IPv6 (expected e.g. {EXAMPLES[4]})"))
         seen[network] = index
         networks.append(network)
     return networks, problems

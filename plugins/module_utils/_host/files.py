@@ -231,7 +231,7 @@ def forget(hashes: t.Iterable[str]) -> None:
 def locked(path: str, seconds: float = 60) -> t.Iterator[None]:
     """Holds a lock on this node; waits for another run that has it. The kernel drops it when the process ends."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     try:

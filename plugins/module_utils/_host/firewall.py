@@ -10,6 +10,7 @@ import json
 import re
 import typing as t
 
+from .._errors import NodeError
 from .process import find, output, run
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
@@ -22,6 +23,8 @@ def read_nat(family: str) -> tuple[set[str], list[Rule]]:
     """Chains and rules of the nat table, in order. iptables-save never looks a name up in the DNS."""
     chains, rules = set(), []
     for line in output([TOOLS[family] + "-save", "-t", "nat"]).splitlines():
+        if line.startswith("# Table `nat' is incompatible"):
+            raise NodeError(f"the nat table of {NFT_FAMILIES[family]} holds rules that {TOOLS[family]} cannot show (expected: move them to another table)")
         if line.startswith(":"):
             chains.add(line[1:].split()[0])
         elif line.startswith("-A "):

@@ -36,9 +36,9 @@ class Link:
 
 
 def read_links() -> dict[str, Link]:
-    """Every link of the node by name."""
+    """Every link of the node by name (which iproute2 prints as it is, control characters too)."""
     links = {}
-    for item in json.loads(output(["ip", "-j", "-d", "address", "show"]) or "[]"):
+    for item in json.loads(output(["ip", "-j", "-d", "address", "show"]) or "[]", strict=False):
         if not item:
             continue  # iproute2 5.10 prints empty objects for what a filter leaves out
         info = item.get("linkinfo") or {}

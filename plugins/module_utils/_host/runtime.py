@@ -58,17 +58,20 @@ def _settings(path: str, tables: dict[str, t.Any]) -> Settings:
         network = _table(tables, "crio", "network")
         folders, conf_dir = network.get("plugin_dirs"), network.get("network_dir")
     default = Settings()
-    folders = [folders] if isinstance(folders, str) else folders or list(default.bin_dirs)
+    folders = [folders] if folders and isinstance(folders, str) else folders or list(default.bin_dirs)
     conf_dir = conf_dir or default.conf_dir
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in [*folders, conf_dir]):
         raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected texts)")
+    if not all(os.path.isabs(folder) for folder in [*folders, conf_dir]):
+        raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected absolute paths)")
     return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path)
 
 
 def _imported_plugins(tables: dict[str, t.Any]) -> dict[str, t.Any]:
     """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
     plugins: dict[str, t.Any] = {}
-    for pattern in tables.get("imports") or []:
+    imports = tables.get("imports")
+    for pattern in imports if isinstance(imports, list) and all(isinstance(item, str) for item in imports) else []:
         for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
             plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
     return plugins

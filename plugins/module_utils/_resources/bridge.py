@@ -54,6 +54,9 @@ class Bridge(Resource):
             links.set_mac(self.name, state["mac"])
         if now["mtu"] != state["mtu"]:
             links.set_mtu(self.name, state["mtu"])
+        if now["up"] and not state["up"]:  # first: a link that goes down loses its IPv6 addresses
+            links.set_flags(self.name, up=False)
+            now = {**now, "up": False}
         self._change_addresses(state["addresses"])
         if (now["up"], now["promisc"]) != (state["up"], state["promisc"]):
             links.set_flags(self.name, up=state["up"], promisc=state["promisc"])
@@ -71,7 +74,15 @@ class Bridge(Resource):
         there = self.read()["addresses"]
         for address in wanted:
             if address not in there:
+                host = address.partition("/")[0]
+                for other in there:
+                    if ":" in host and other.partition("/")[0] == host:  # the kernel holds an IPv6 address once, whatever its prefix
+                        links.delete_address(self.name, other)
                 links.add_address(self.name, address)
+
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return found is not None and self.read() is None  # somebody else's bridge, gone since (a reboot, say): not ours to make
 
 
 def revive(object_id: str) -> Resource:

@@ -47,6 +47,8 @@ class CniEntry(Resource):
             _put(os.path.realpath(self.path), model.render(changed).encode())
 
     def _parse(self, text: str) -> dict[str, t.Any]:
+        if "\ufffd" in text:  # what files.read_text puts for bytes that are no UTF-8
+            raise NodeError(f"{self.path} is not UTF-8, so it cannot be changed without losing bytes")
         try:
             return model.parse(text, os.path.basename(self.path))
         except ValueError as error:

@@ -50,11 +50,11 @@ class File(Resource):
     def _source(self, sha256: str) -> files.Content:
         return self.content if self.content is not None and self.content.sha256 == sha256 else files.kept(sha256)
 
-    def capture(self) -> State:
+    def capture(self) -> t.Any:
         state = self.read()
         if state is not None and "sha256" in state:
             files.keep(self.path, state["sha256"])
-        return state
+        return {"state": state, "beside": None}
 
     def hash(self, state: State) -> str | None:
         return None if state is None else state.get("sha256")

@@ -45,6 +45,17 @@ class MasqueradeChain(Resource):
         elif now is not None:
             firewall.change_nat(self.family, [*jumps, f"-F {CHAIN}", f"-X {CHAIN}"])
 
+    def beside(self) -> t.Any:
+        """The places of our jumps among the rules of others, counted from one."""
+        rules = [rule for chain, rule in firewall.read_nat(self.family)[1] if chain == "POSTROUTING"]
+        return [place for place, rule in enumerate(rules, 1) if rule.endswith(f" -j {CHAIN}")] or None
+
+    def write_beside(self, beside: t.Any) -> None:
+        jumps = (self.read() or {}).get("jumps", [])
+        if self.beside() != beside and len(jumps) == len(beside):
+            away = [f"-D POSTROUTING {rule}" for rule in jumps]
+            firewall.change_nat(self.family, away + [f"-I POSTROUTING {place} {rule}" for place, rule in zip(beside, jumps)])
+
     def describe(self, state: State) -> str:
         if state is None:
             return ""

@@ -33,19 +33,15 @@ class Sysctl(Resource):
         if state is not None and sysctls.read(self.key) != state:
             sysctls.write(self.key, state)
 
-    def capture(self) -> t.Any:
-        return {"value": self.read(), "beside": {key: sysctls.read(key) for key in self._beside()}}
-
-    def _beside(self) -> list[str]:
+    def beside(self) -> t.Any:
         if self.key not in SIDE_EFFECTS:
-            return []
+            return None
         folder, names, single = SIDE_EFFECTS[self.key]
-        keys = [f"{folder}/{link}/{name}" for link in sysctls.children(folder) for name in names]
-        return [key for key in keys if key != self.key] + ([single] if single else [])
+        keys = [f"{folder}/{link}/{name}" for link in sysctls.children(folder) for name in names] + ([single] if single else [])
+        return {key: sysctls.read(key) for key in keys if key != self.key}
 
-    def restore(self, token: t.Any) -> None:
-        self.write(token["value"])
-        for key, value in token["beside"].items():
+    def write_beside(self, beside: t.Any) -> None:
+        for key, value in beside.items():
             now = sysctls.read(key)
             if value is not None and now is not None and now != value:  # a link may have gone meanwhile
                 sysctls.write(key, value)

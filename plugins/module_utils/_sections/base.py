@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import typing as t
 
 from .._converge import Part, Want
@@ -23,7 +24,8 @@ class Run:
     """What the sections of one run share: the document, what earlier sections plan, and what was found wrong.
 
     What the run plans, for the sections behind: ``planned_plugins`` maps the name of each CNI plugin binary that it
-    installs (into ``planned_bin_dir``) to a function that gives a path where it can be run from; ``planned_files`` the CNI
+    installs (into ``planned_bin_dir``) to a function that gives a path where it can be run from, ``leaving_plugins`` are
+    those that it takes away; ``planned_files`` maps the CNI
     files that it writes to their text; ``planned_loopbacks`` the loopback files to the one want for each;
     ``planned_sysctls`` keys to values; ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is
     what section ``kubenet_bridge`` resolved, for the networks on it; ``writes_networks`` whether there are any in the run.
@@ -36,7 +38,7 @@ class Run:
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
     planned_plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
     planned_bin_dir: str | None = None
-    removed_bin_dir: str | None = None
+    leaving_plugins: set[str] = dataclasses.field(default_factory=set)
     planned_files: dict[str, str] = dataclasses.field(default_factory=dict)
     planned_loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
     planned_sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -68,6 +70,11 @@ class Section(t.Protocol):
 
     def parts(self, options: Options, run: Run) -> list[Part]:
         """What the options mean on this node. Adds to ``run.problems`` what is wrong with them here."""
+
+
+def normal(path: str) -> str:
+    """An absolute path in one spelling; os.path.normpath leaves two slashes at its start."""
+    return "/" + os.path.normpath(path).lstrip("/")
 
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}

@@ -13,11 +13,12 @@ import shutil
 import tempfile
 import typing as t
 
+from .._cni import model
 from .._converge import Part, Want
 from .._errors import InputError, NodeError, Problem
 from .._host import archives, files, runtime
 from .._resources import file
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, normal, removal
 
 NAME = "cni_plugins"
 OPTIONS: dict[str, t.Any] = {
@@ -88,8 +89,9 @@ def _split_checksum(text: str) -> tuple[str, str] | None:
 
 def parts(options: Options, run: Run) -> list[Part]:
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
+    ours = {os.path.basename(oid) for oid, record in run.document.objects(NAME, bin_dir).items() if record["found"] is None}
     if options["state"] == "absent":
-        run.removed_bin_dir = bin_dir if run.document.objects(NAME, bin_dir) else None
+        run.leaving_plugins = ours
         return [removal(NAME, bin_dir, revive)]
     if bin_dir not in run.runtime.bin_dirs and run.runtime.source:
         looked = ", ".join(run.runtime.bin_dirs)
@@ -100,6 +102,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     desired = {"bin_dir": bin_dir, "plugins": {name: content.sha256 for name, content in contents.items()}}
     run.results[NAME] = desired
     run.planned_bin_dir = bin_dir
+    run.leaving_plugins = ours - set(contents)
     wants = file.folder_wants(os.path.dirname(bin_dir), run.document)
     wants.append(Want(file.Folder(bin_dir), file.ROOT_FOLDER))
     for name, content in contents.items():
@@ -110,15 +113,19 @@ def parts(options: Options, run: Run) -> list[Part]:
 
 
 def finish(run: Run) -> None:
-    """Warns of networks of ours that are left without their plugins."""
-    left = [name for name in run.document.instances("networks") if name not in run.removed_networks]
-    if run.removed_bin_dir is not None and left:
-        run.warnings.append(f"{NAME}: {', '.join(left)} needs plugins in {run.removed_bin_dir}; pods of it can neither start nor stop without them")
+    """Refuses to take plugins from networks of ours: their pods could neither start nor stop any more."""
+    for name in run.document.instances("networks"):
+        if name not in run.removed_networks and name not in run.results.get("networks", {}):
+            chain = (run.document.desired("networks", name) or {})["plugins"]
+            used = {plugin for plugin, _path in model.plugin_types(chain)} & run.leaving_plugins
+            if used:
+                text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
+                run.refuse("plugins", f"the network {text}")
 
 
 def choose_bin_dir(wanted: str | None, settings: runtime.Settings) -> str:
     """The folder for the binaries: the one that is asked for, else the first in which the container runtime looks."""
-    return os.path.normpath(wanted or settings.bin_dirs[0])
+    return normal(wanted or settings.bin_dirs[0])
 
 
 def _contents(options: Options, bin_dir: str, run: Run) -> dict[str, files.Content]:
@@ -128,12 +135,7 @@ def _contents(options: Options, bin_dir: str, run: Run) -> dict[str, files.Conte
     if not os.path.isdir(src) and not os.path.isfile(src):
         run.refuse("src", f"{src!r} is not there on the node (expected a folder or an archive of plugin binaries)")
         return {}
-    found = look_into(options, run)
-    if os.path.isdir(src):
-        return {name: files.FileContent(path) for name, path in found.items()}
-    folder = tempfile.mkdtemp(prefix="kubenode-network-")
-    run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
-    return {name: files.FileContent(path) for name, path in archives.unpack(src, found, folder).items()}
+    return {name: files.FileContent(path) for name, path in look_into(options, run).items()}
 
 
 def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: Run) -> dict[str, files.Content]:
@@ -150,37 +152,49 @@ def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: R
 
 
 def look_into(options: Options, run: Run) -> dict[str, str]:
-    """The wanted reference plugins in the source, a folder or an archive on this machine: name -> path in the folder, or
-    name in the archive. Empty when ``run.problems`` says what is wrong with it."""
+    """The wanted reference plugins of the source, a folder or an archive on this machine, by name and path. An archive is
+    unpacked, into a folder that goes with ``run.cleanups``. Empty when ``run.problems`` says what is wrong."""
     known = len(run.problems)
-    found = _in_folder(options, run) if os.path.isdir(options["src"]) else _in_archive(options, run)
-    if len(run.problems) > known:
-        return {}
-    names = _selection(options, found, run)
-    return {name: found[name] for name in names} if len(run.problems) == known else {}
+    if os.path.isdir(options["src"]):
+        found = _in_folder(options, run)
+        names = _selection(options, found, run) if len(run.problems) == known else []
+        return {name: found[name] for name in names} if len(run.problems) == known else {}
+    folder = tempfile.mkdtemp(prefix="kubenode-network-")
+    run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
+    archive = os.path.join(folder, ".archive")
+    found = _in_archive(options, archive, run)
+    names = _selection(options, found, run) if len(run.problems) == known else []
+    return archives.unpack(archive, {name: found[name] for name in names}, folder) if len(run.problems) == known else {}
 
 
 def _in_folder(options: Options, run: Run) -> dict[str, str]:
+    src = options["src"]
     if options["checksum"] is not None:
-        run.refuse("checksum", f"is for archives only, but {options['src']!r} is a folder (expected no checksum, or an archive)")
-    return {entry.name: entry.path for entry in os.scandir(options["src"]) if entry.is_file()}
+        run.refuse("checksum", f"is for archives only, but {src!r} is a folder (expected no checksum, or an archive)")
+    found = {entry.name: entry.path for entry in os.scandir(src) if entry.is_file()}
+    inside = os.path.join(os.path.realpath(src), "")
+    for name in REFERENCE:
+        if name in found and not os.path.realpath(found[name]).startswith(inside):
+            run.refuse("src", f"{found[name]!r} leads out of the folder, to {os.path.realpath(found[name])!r} (expected the binaries themselves)")
+    return found
 
 
-def _in_archive(options: Options, run: Run) -> dict[str, str]:
-    """The checksum comes first, so that an archive that somebody swapped is not even parsed."""
+def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
+    """Name -> name in the archive. The checksum comes first, so that an archive that somebody swapped is not even parsed,
+    and it is that of our copy, which nobody can swap any more."""
     src = options["src"]
     if options["checksum"] is None:
         run.refuse("checksum", f"is required for the archive {src!r} (expected sha256: or sha512: and the digits that its publisher names)")
         return {}
     algorithm, digits = _split_checksum(options["checksum"]) or ("sha256", "")
-    actual = archives.checksum(src, algorithm)
+    actual = archives.copy(src, copy, algorithm)
     if actual != digits:
         run.refuse("checksum", f"the archive {src!r} has {algorithm}:{actual} (expected {algorithm}:{digits}); it was not unpacked")
         return {}
     try:
-        names, wrong = archives.list_files(src)
+        names, wrong = archives.list_files(copy)
     except NodeError as error:
-        run.refuse("src", f"{error} (expected a tar archive, plain or compressed with gzip or xz)")
+        run.refuse("src", f"{str(error).replace(copy, src)} (expected a tar archive, plain or compressed with gzip or xz)")
         return {}
     for problem in wrong:
         run.refuse("src", f"the archive {src!r} is refused: {problem} (expected plain files)")

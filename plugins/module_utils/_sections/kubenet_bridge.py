@@ -47,9 +47,9 @@ def check(options: Options) -> list[Problem]:
 
 def _check_name(name: str) -> list[Problem]:
     """The kernel's and libcni's rule for the name of a link (cni.md 2.1)."""
-    if re.fullmatch(r"[^\s/:%]{1,15}", name) and name not in (".", "..") and name.isascii():
+    if re.fullmatch(r"[^\s/:%\x00-\x1f\x7f]{1,15}", name) and name not in (".", "..", "all", "default") and name.isascii():
         return []
-    return [Problem("name", f"{name!r} is not an interface name (expected 1 to 15 characters without white space, / and :)")]
+    return [Problem("name", f"{name!r} is not an interface name (expected 1 to 15 characters without white space, / and :, and not all or default)")]
 
 
 def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:

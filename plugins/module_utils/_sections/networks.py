@@ -20,7 +20,7 @@ from .._host import files, plugins
 from .._resource import Resource
 from .._resources import cni_entry, file
 from . import bridged
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, normal, removal
 
 NAME = "networks"
 OPTIONS: dict[str, t.Any] = {
@@ -41,8 +41,8 @@ PORTMAP = "portmap"  # the section of the document that may add its entry to a n
 
 def check(options: Options) -> list[Problem]:
     problems = model.check_name(options["name"], "name") + check_paths(options)
-    if options["filename"] is not None:
-        problems += loader.check_filename(options["filename"], "filename")
+    if not problems:
+        problems += loader.check_filename(filename(options), "filename" if options["filename"] is not None else "name")
     if not 0 <= options["priority"] <= 99:
         problems.append(Problem("priority", f"{options['priority']} is out of range (expected 0 to 99)"))
     if options["state"] == "absent":
@@ -101,6 +101,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         "follows": options.get("follows"),
     }
     _check_portmap(options["name"], desired, run)
+    _check_owner(options["name"], desired, run)
     entry = run.document.desired(PORTMAP, options["name"])
     chain = _merged(desired["plugins"], entry)
     desired["cni_version"] = resolve_version(chain, options["cni_version"], bin_dirs(options["bin_dirs"], run), run)
@@ -189,8 +190,17 @@ def _check_portmap(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
         run.refuse("filename", f"{desired['filename']!r} cannot hold the portmap entry that {name} has (expected a name that ends in .conflist)")
 
 
+def _check_owner(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
+    """Two networks in one file would overwrite each other, run after run."""
+    holders = run.document.holders(f"file:{os.path.join(desired['conf_dir'], desired['filename'])}")
+    others = [instance for _section, instance in holders if instance != name and instance not in run.removed_networks]
+    if others:
+        text = f"{desired['filename']!r} is the file of the network {others[0]} (expected another name, or that network taken away first)"
+        run.refuse("filename", text)
+
+
 def conf_dir(value: str | None, run: Run) -> str:
-    folder = os.path.normpath(value or run.runtime.conf_dir)
+    folder = normal(value or run.runtime.conf_dir)
     if folder != run.runtime.conf_dir and run.runtime.source:
         run.warnings.append(f"{NAME}: the container runtime reads {run.runtime.conf_dir} ({run.runtime.source}), not {folder}")
     return folder
@@ -199,7 +209,7 @@ def conf_dir(value: str | None, run: Run) -> str:
 def bin_dirs(value: t.Sequence[str] | None, run: Run) -> list[str]:
     """Where plugins are looked for: as told, else where the container runtime looks, else where this run installs them."""
     runtime = list(run.runtime.bin_dirs)
-    folders = [os.path.normpath(folder) for folder in value or runtime]
+    folders = [normal(folder) for folder in value or runtime]
     missing = [folder for folder in runtime if folder not in folders]
     if missing and run.runtime.source:
         run.warnings.append(f"{NAME}: the container runtime looks for plugins in {', '.join(missing)} ({run.runtime.source}) as well")
@@ -236,7 +246,7 @@ def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] 
     if name in run.planned_plugins and run.planned_bin_dir in folders:
         binary: str | None = run.planned_plugins[name]()
     else:
-        binary = plugins.locate(name, folders)
+        binary = plugins.locate(name, folders) if name not in run.leaving_plugins else None
     if binary is None:
         _missing(name, path, folders, run)
         return None

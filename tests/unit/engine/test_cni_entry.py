@@ -79,8 +79,16 @@ def test_a_list_behind_a_symbolic_link_is_put_back_byte_by_byte(disk, linked):
     expect_link(linked, LIST)
 
 
-def test_bytes_that_are_no_text_are_put_back_as_they_were(disk, path):
+def test_a_list_that_is_no_text_is_refused(disk, path):
     data = LIST.encode().replace(b'"n"', b'"n", "x": "\xff\xc3\xa9"')
+    path.write_bytes(data)
+    with pytest.raises(NodeError, match="is not UTF-8, so it cannot be changed without losing bytes"):
+        disk.converge(part({}, want(path), Want(Failing(), 1)))
+    assert path.read_bytes() == data
+
+
+def test_text_beyond_ascii_is_put_back_as_it_was(disk, path):
+    data = LIST.encode().replace(b'"n"', b'"n",   "x": "\xc3\xa9"')
     path.write_bytes(data)
     with pytest.raises(ApplyError, match="told to fail; everything done before it was put back"):
         disk.converge(part({}, want(path), Want(Failing(), 1)))

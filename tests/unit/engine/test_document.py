@@ -130,7 +130,7 @@ def test_a_hash_that_somebody_tampered_with_reaches_no_file_outside_of_the_store
 
 def test_a_document_that_is_a_folder_is_refused(path):
     path.mkdir(parents=True)
-    with pytest.raises(NodeError, match="node.json cannot be read: .*Is a directory"):
+    with pytest.raises(NodeError, match="node.json is there but is not a file"):
         Document.load(str(path))
 
 
@@ -143,10 +143,15 @@ def test_a_newer_document_is_refused_with_one_message(path, schema):
     assert len(caught.value.problems) == 1 and path.read_text() == text
 
 
-@pytest.mark.parametrize("schema", [0, 1])
-def test_an_older_document_is_read(path, schema):
-    loaded = Document.load(place(path, json.dumps({"schema": schema, "sections": SECTIONS})))
+def test_a_document_of_this_schema_is_read(path):
+    loaded = Document.load(place(path, json.dumps({"schema": 1, "sections": SECTIONS})))
     assert loaded.sections == SECTIONS and loaded.state()["schema"] == _document.SCHEMA == 1
+
+
+@pytest.mark.parametrize("schema", [0, -1])
+def test_a_schema_that_never_was_is_refused(path, schema):
+    with pytest.raises(NodeError, match=f"is not a document of this collection: it has schema {schema}"):
+        Document.load(place(path, json.dumps({"schema": schema, "sections": SECTIONS})))
 
 
 # Questions

@@ -27,11 +27,13 @@ class Raising(Resource):
 
     def __init__(self, *errors):
         self.errors = list(errors)
+        self.state = None
 
     def read(self):
-        return None
+        return self.state
 
     def write(self, state):
+        self.state = state if not self.errors else "half of it"
         if self.errors:
             raise self.errors.pop(0)
 

@@ -114,7 +114,7 @@ TEXTS = [
     (
         kubenet_bridge,
         {"name": "sixteen-letters-"},
-        ["name: 'sixteen-letters-' is not an interface name (expected 1 to 15 characters without white space, / and :)"],
+        ["name: 'sixteen-letters-' is not an interface name (expected 1 to 15 characters without white space, / and :, and not all or default)"],
     ),
     (
         masquerade,
