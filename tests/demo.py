@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from testbed import Node, Place, Play, Pod, ProofError, load_network, network_files, proof
+from testbed import COLLECTIONS, Node, Place, Play, Pod, ProofError, load_network, network_files, proof
 from testbed.outside import GATEWAY4, GATEWAY6
 
 VARIABLES = """\
@@ -251,6 +252,8 @@ def show_kept(node: Node) -> None:
     print(f"  enter it         {node.enter_command()}")
     print("  enter a pod      ip netns exec web sh        (from inside of the node)")
     print(f"  enter outside    {node.outside.enter_command()}")
+    print(f"  run a module     {node.enter_command()} env ANSIBLE_COLLECTIONS_PATH={COLLECTIONS} \\")
+    print(f"                     {Path(sys.executable).parent}/ansible localhost -m kubenode.network.kubenet_bridge -a state=absent --check --diff")
     print(f"  end it all       kill {node.pid} {node.outside.pid}")
 
 

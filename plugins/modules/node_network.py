@@ -24,6 +24,12 @@ extends_documentation_fragment:
   - kubenode.network._sections.node_network
   - kubenode.network._sections.document
   - kubenode.network._sections.controller_source
+attributes:
+  check_mode:
+    support: partial
+    details:
+      - Without O(cni_plugins), a plugin that is not installed is a warning, because in check mode a task before this one did not
+        install anything either. A real run refuses it.
 requirements:
   - pyroute2 >= 0.7.2 (for O(kubenet_bridge), only for a run that has to change a link)
   - iptables, and ip6tables for an IPv6 range (for O(masquerade); Debian has both in the package C(iptables))

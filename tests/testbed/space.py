@@ -111,8 +111,8 @@ class Space(Place):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        argv = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
-                sys.executable, "-I", "-S", str(HERE / "init.py"), self.role]
+        argv = ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc", "--",
+                sys.executable, "-I", "-S", str(HERE / "init.py"), self.role, name]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=clean_env(), start_new_session=True)
         if self._process.stdout.readline() != b"ready\n":
@@ -122,11 +122,11 @@ class Space(Place):
         self.pid = int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text())
 
     def enter(self) -> list[str]:
-        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--"]
+        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", "--"]
 
     def enter_command(self) -> str:
         """For a person: a shell in here."""
-        return f"nsenter --target={self.pid} --mount --net --pid"
+        return f"nsenter --target={self.pid} --mount --net --pid --uts"
 
     def ip(self, *lines: str) -> None:
         """Run lines of the ip command as one batch."""

@@ -80,7 +80,6 @@ class Bridge(Resource):
                         links.delete_address(self.name, other)
                 links.add_address(self.name, address)
 
-
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return found is not None and self.read() is None  # somebody else's bridge, gone since (a reboot, say): not ours to make
 

@@ -20,31 +20,36 @@ Options = t.Mapping[str, t.Any]
 
 
 @dataclasses.dataclass
-class Run:
-    """What the sections of one run share: the document, what earlier sections plan, and what was found wrong.
+class Planned:
+    """What the sections of a run are about to do, for those behind them."""
 
-    What the run plans, for the sections behind: ``planned_plugins`` maps the name of each CNI plugin binary that it
-    installs (into ``planned_bin_dir``) to a function that gives a path where it can be run from, ``leaving_plugins`` are
-    those that it takes away; ``planned_files`` maps the CNI
-    files that it writes to their text; ``planned_loopbacks`` the loopback files to the one want for each;
-    ``planned_sysctls`` keys to values; ``removed_networks`` the networks that it takes away to their folder. ``bridge`` is
-    what section ``kubenet_bridge`` resolved, for the networks on it; ``writes_networks`` whether there are any in the run.
-    """
+    #: CNI plugin binary -> a function that gives a path where it can be run from before it is installed into bin_dir
+    plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
+    bin_dir: str | None = None
+    leaving_plugins: set[str] = dataclasses.field(default_factory=set)
+    sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: what section kubenet_bridge resolved, for the networks on it
+    bridge: dict[str, t.Any] | None = None
+    #: path of a CNI file -> its text
+    files: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: path of a loopback file -> the one want for it, whoever asks
+    loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
+    #: name of a network that goes -> its folder
+    removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Run:
+    """What the sections of one run share: the document, what was found wrong, and what is planned."""
 
     document: Document
     check: bool = False
+    #: whether the run has networks at all, which come behind the bridge
+    writes_networks: bool = False
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
-    planned_plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
-    planned_bin_dir: str | None = None
-    leaving_plugins: set[str] = dataclasses.field(default_factory=set)
-    planned_files: dict[str, str] = dataclasses.field(default_factory=dict)
-    planned_loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
-    planned_sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
-    removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
-    bridge: dict[str, t.Any] | None = None
-    writes_networks: bool = False
+    planned: Planned = dataclasses.field(default_factory=Planned)
     cleanups: list[t.Callable[[], None]] = dataclasses.field(default_factory=list)
 
     def refuse(self, path: str, message: str) -> None:

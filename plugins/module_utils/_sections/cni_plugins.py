@@ -91,7 +91,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
     ours = {os.path.basename(oid) for oid, record in run.document.objects(NAME, bin_dir).items() if record["found"] is None}
     if options["state"] == "absent":
-        run.leaving_plugins = ours
+        run.planned.leaving_plugins = ours
         return [removal(NAME, bin_dir, revive)]
     if bin_dir not in run.runtime.bin_dirs and run.runtime.source:
         looked = ", ".join(run.runtime.bin_dirs)
@@ -101,23 +101,23 @@ def parts(options: Options, run: Run) -> list[Part]:
         return []
     desired = {"bin_dir": bin_dir, "plugins": {name: content.sha256 for name, content in contents.items()}}
     run.results[NAME] = desired
-    run.planned_bin_dir = bin_dir
-    run.leaving_plugins = ours - set(contents)
+    run.planned.bin_dir = bin_dir
+    run.planned.leaving_plugins = ours - set(contents)
     wants = file.folder_wants(os.path.dirname(bin_dir), run.document)
     wants.append(Want(file.Folder(bin_dir), file.ROOT_FOLDER))
     for name, content in contents.items():
         resource = file.File(os.path.join(bin_dir, name), content, binary=True)
         wants.append(Want(resource, resource.wanted(0o755)))
-        run.planned_plugins[name] = functools.partial(_runnable, name, content, run)
+        run.planned.plugins[name] = functools.partial(_runnable, name, content, run)
     return [Part(NAME, bin_dir, desired, wants, revive)]
 
 
 def finish(run: Run) -> None:
     """Refuses to take plugins from networks of ours: their pods could neither start nor stop any more."""
     for name in run.document.instances("networks"):
-        if name not in run.removed_networks and name not in run.results.get("networks", {}):
+        if name not in run.planned.removed_networks and name not in run.results.get("networks", {}):
             chain = (run.document.desired("networks", name) or {})["plugins"]
-            used = {plugin for plugin, _path in model.plugin_types(chain)} & run.leaving_plugins
+            used = {plugin for plugin, _path in model.plugin_types(chain)} & run.planned.leaving_plugins
             if used:
                 text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
                 run.refuse("plugins", f"the network {text}")

@@ -80,7 +80,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     }
     _warn_of_lost_gateways(name, networks, run)
     _warn_of_other_mtu(desired, run)
-    run.bridge = desired
+    run.planned.bridge = desired
     run.results[NAME] = desired
     state = {
         "addresses": sorted(cidr.gateway_interface(network) for network in networks),
@@ -105,7 +105,7 @@ def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> 
     rules: list[str] = []
     for network in networks:
         key = BRIDGE_NF[network.version]
-        if run.planned_sysctls.get(key, sysctls.read(key)) == "1":
+        if run.planned.sysctls.get(key, sysctls.read(key)) == "1":
             rules += dedup_rules(mac, network)
         else:
             run.warnings.append(f"{NAME}: {key.replace('/', '.')} is not 1, so there is no rule against duplicates for {network}")

@@ -120,9 +120,9 @@ def _chain(options: Options, run: Run) -> list[t.Any]:
 
 def _on_bridge(chain: list[t.Any], run: Run) -> list[t.Any]:
     """The chain with what is known of the bridge by now: its MTU, when that was to be found out."""
-    if run.bridge is None:
+    if run.planned.bridge is None:
         return chain
-    plugins, problems = bridged.inherit(chain, run.bridge)
+    plugins, problems = bridged.inherit(chain, run.planned.bridge)
     run.problems += problems
     return plugins
 
@@ -133,7 +133,7 @@ def own_part(name: str, desired: dict[str, t.Any], entry: dict[str, t.Any] | Non
     path = os.path.join(folder, file_name)
     config = model.build(name, desired["cni_version"], _merged(desired["plugins"], entry), single=_is_single(file_name))
     text = model.render(config)
-    run.planned_files[path] = text
+    run.planned.files[path] = text
     run.results.setdefault(NAME, {})[name] = {"path": path, "cni_version": desired["cni_version"], "config": config}
     wants = file.folder_wants(folder, run.document, stays=True)
     wants.append(_file_want(path, text, desired["mode"]))
@@ -151,8 +151,8 @@ def _loopback_wants(name: str, folder: str, desired: t.Mapping[str, t.Any], run:
     """Our loopback file, or none where a valid one of somebody else stands already. Networks that share ours leave it as
     the first of them wrote it: its version is of no consequence, and two would change it back and forth."""
     path = os.path.join(folder, LOOPBACK_FILE)
-    if path in run.planned_loopbacks:
-        return [run.planned_loopbacks[path]]
+    if path in run.planned.loopbacks:
+        return [run.planned.loopbacks[path]]
     holders = [holder for holder in run.document.holders(f"file:{path}") if holder != (NAME, name)]
     if _is_valid_loopback(path) and (holders or run.document.record(f"file:{path}") is None):
         if not holders:
@@ -160,9 +160,9 @@ def _loopback_wants(name: str, folder: str, desired: t.Mapping[str, t.Any], run:
         want = Want(file.File(path), files.state(path))
     else:
         text = model.render(model.build("lo", desired["cni_version"], [{"type": "loopback"}], single=True))
-        run.planned_files[path] = text
+        run.planned.files[path] = text
         want = _file_want(path, text, desired["mode"])
-    run.planned_loopbacks[path] = want
+    run.planned.loopbacks[path] = want
     return [want]
 
 
@@ -193,7 +193,7 @@ def _check_portmap(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
 def _check_owner(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
     """Two networks in one file would overwrite each other, run after run."""
     holders = run.document.holders(f"file:{os.path.join(desired['conf_dir'], desired['filename'])}")
-    others = [instance for _section, instance in holders if instance != name and instance not in run.removed_networks]
+    others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
     if others:
         text = f"{desired['filename']!r} is the file of the network {others[0]} (expected another name, or that network taken away first)"
         run.refuse("filename", text)
@@ -213,7 +213,7 @@ def bin_dirs(value: t.Sequence[str] | None, run: Run) -> list[str]:
     missing = [folder for folder in runtime if folder not in folders]
     if missing and run.runtime.source:
         run.warnings.append(f"{NAME}: the container runtime looks for plugins in {', '.join(missing)} ({run.runtime.source}) as well")
-    planned = [run.planned_bin_dir] if run.planned_bin_dir is not None and not value else []
+    planned = [run.planned.bin_dir] if run.planned.bin_dir is not None and not value else []
     return list(dict.fromkeys([*folders, *planned]))
 
 
@@ -225,7 +225,7 @@ def resolve_version(chain: list[t.Any], wanted: str, folders: t.Sequence[str], r
             answer = _ask(name, path, folders, run)
             if answer is not None:
                 supported[name] = answer
-    if plugins.locate("loopback", folders) is None and "loopback" not in run.planned_plugins:
+    if plugins.locate("loopback", folders) is None and "loopback" not in run.planned.plugins:
         run.warnings.append(f"{NAME}: the plugin loopback is not in {', '.join(folders)}; containerd needs it for every pod")
     if wanted == "auto":
         return _chosen(supported, run)
@@ -243,10 +243,10 @@ def _chosen(supported: t.Mapping[str, t.Sequence[str]], run: Run) -> str:
 
 
 def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] | None:
-    if name in run.planned_plugins and run.planned_bin_dir in folders:
-        binary: str | None = run.planned_plugins[name]()
+    if name in run.planned.plugins and run.planned.bin_dir in folders:
+        binary: str | None = run.planned.plugins[name]()
     else:
-        binary = plugins.locate(name, folders) if name not in run.leaving_plugins else None
+        binary = plugins.locate(name, folders) if name not in run.planned.leaving_plugins else None
     if binary is None:
         _missing(name, path, folders, run)
         return None
@@ -259,10 +259,10 @@ def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] 
 
 def _missing(name: str, path: str, folders: t.Sequence[str], run: Run) -> None:
     where = ", ".join(folders)
-    if run.check and run.planned_bin_dir is None:
+    if run.check and run.planned.bin_dir is None:
         run.warnings.append(f"{path}: {name!r} is not in {where} yet; a task with kubenode.network.cni_plugins has to come before this one")
         return
-    there = [*plugins.installed(folders), *run.planned_plugins]
+    there = [*plugins.installed(folders), *run.planned.plugins]
     hint = closest(name, there)
     text = f"; did you mean {hint}?" if hint else ""
     expected = f"expected one of {', '.join(sorted(set(there)))}" if there else "there is no plugin at all; kubenode.network.cni_plugins installs them"
@@ -278,7 +278,7 @@ def _removal(options: Options, run: Run) -> list[Part]:
         if os.path.lexists(path):
             run.warnings.append(f"{NAME}: {path} is there, but this collection did not write it; it was left alone")
         return [removal(NAME, name, revive)]
-    run.removed_networks[name] = desired["conf_dir"]
+    run.planned.removed_networks[name] = desired["conf_dir"]
     return [removal(NAME, name, revive), removal(PORTMAP, name, cni_entry.revive)]
 
 
@@ -296,16 +296,16 @@ def networks_in(folder: str) -> dict[str, str]:
 
 def finish(run: Run) -> None:
     """What the loader will see when the run is done; refuses a folder in which the loopback file would be the network."""
-    folders = {os.path.dirname(path) for path in run.planned_files} | set(run.removed_networks.values())
+    folders = {os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values())
     for folder in sorted(folders):
         view = loader.containerd_view(_texts_after(folder, run, run.document))
         run.results["winner"] = view.winner
         if view.winner == LOOPBACK_FILE:
             text = f"absent would leave {os.path.join(folder, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"
             run.refuse("state", text)
-        for path in run.planned_files:
+        for path in run.planned.files:
             _report_winner(path, folder, view, run)
-        if folder in run.removed_networks.values() and view.winner and os.path.join(folder, view.winner) not in run.planned_files:
+        if folder in run.planned.removed_networks.values() and view.winner and os.path.join(folder, view.winner) not in run.planned.files:
             run.warnings.append(f"{NAME}: new pods now get the network of {view.winner} in {folder}")
 
 
@@ -315,13 +315,13 @@ def _report_winner(path: str, folder: str, view: loader.Verdict, run: Run) -> No
         return
     if view.error:
         run.warnings.append(f"{NAME}: {folder} does not load: {view.error}")
-    elif os.path.join(folder, view.winner or "") not in run.planned_files:
+    elif os.path.join(folder, view.winner or "") not in run.planned.files:
         run.warnings.append(f"{NAME}: {view.winner} sorts before {name} in {folder}, so pods get the network of {view.winner}")
 
 
 def _texts_after(folder: str, run: Run, document: Document) -> dict[str, str | None]:
     """The loadable files of the folder as they will be: those there now, less what is removed, plus what is written."""
-    ours = {(NAME, name) for name in (*run.removed_networks, *run.results.get(NAME, {}))}  # planned ones may change their file
+    ours = {(NAME, name) for name in (*run.planned.removed_networks, *run.results.get(NAME, {}))}  # planned ones may change their file
     leaving = {
         oid.partition(":")[2]
         for section, name in ours
@@ -330,7 +330,7 @@ def _texts_after(folder: str, run: Run, document: Document) -> dict[str, str | N
     }
     names = [name for name in files.entries(folder) if loader.is_loadable(name) and os.path.join(folder, name) not in leaving]
     texts = {name: files.read_text(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
-    texts.update({os.path.basename(path): text for path, text in run.planned_files.items() if os.path.dirname(path) == folder})
+    texts.update({os.path.basename(path): text for path, text in run.planned.files.items() if os.path.dirname(path) == folder})
     return texts
 
 

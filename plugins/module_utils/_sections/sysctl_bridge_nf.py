@@ -50,7 +50,7 @@ def parts(options: Options, run: Run) -> list[Part]:
             run.refuse("forwarding", f"{family} is not there on this node: its kernel has no {dotted(FORWARDING[family])}")
     desired = {"module": "br_netfilter", "values": {dotted(key): value for key, value in values.items()}}
     run.results[NAME] = desired
-    run.planned_sysctls.update(values)
+    run.planned.sysctls.update(values)
     return [Part(NAME, INSTANCE, desired, _wants(values, run.document), revive)]
 
 

@@ -53,8 +53,8 @@ def part(desired, *wants):
     return Part("portmap", "n", desired, list(wants), revive)
 
 
-def want(path, state=ENTRY):
-    return Want(CniEntry(str(path), "portmap"), state)
+def want(path, state=None):
+    return Want(CniEntry(str(path), "portmap"), state or ENTRY)
 
 
 REMOVAL = part(None)
