@@ -24,6 +24,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections import 
     portmap,
     sysctl_bridge_nf,
 )
+from ansible_collections.kubenode.network.plugins.modules import pod_cidr
 from testbed import Node, diff_dumps
 
 BRIDGE = {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipam": {"type": "host-local", "subnet": "10.244.0.0/16"}}
@@ -35,6 +36,7 @@ SPECS = {
     "masquerade": masquerade.OPTIONS,
     "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
     "node_network": argument_spec(),
+    "pod_cidr": pod_cidr.ARGUMENT_SPEC,
 }
 GOOD = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
@@ -49,6 +51,7 @@ GOOD = {
         "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
         "masquerade": {"non_masquerade_cidrs": []},
     },
+    "pod_cidr": {"cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "nodes": ["node-1", "node-2"]},
 }
 
 
@@ -230,6 +233,20 @@ CASES = {
                            {"name": "m", "plugins": [BRIDGE], "filename": "10-a.conflist"}]},
              "networks[1].filename: '10-a.conflist' is given twice"),
         ],
+    },
+    "pod_cidr": {
+        "cluster_cidrs": [
+            ({"cluster_cidrs": [{"cidr": "10.244.0.0/33"}]}, "cluster_cidrs[0].cidr: '10.244.0.0/33' is not a CIDR"),
+            ({"cluster_cidrs": [{"cidr": "10.244.0.0/16", "node_mask_size": 8}]}, "cluster_cidrs[0].node_mask_size: 8"),
+            ({"cluster_cidrs": [{"cidr": "10.244.0.0/24"}]}, "nodes: "),
+        ],
+        "nodes": [({"nodes": ["Node_1"]}, "nodes[0]: 'Node_1'"), ({"nodes": ["a", "a"]}, "nodes[1]: 'a' is given twice")],
+        "allocations": [
+            ({"allocations": {"node-1": ["10.245.0.0/24"]}}, "allocations.node-1[0]: '10.245.0.0/24'"),
+            ({"allocations": {"node-1": ["10.244.0.0/24"], "x": ["10.244.0.0/24"]}}, "allocations"),
+        ],
+        "service_cidrs": [({"service_cidrs": ["10.244.128.0/17"]}, "service_cidrs[0]: '10.244.128.0/17'")],
+        "reserved_cidrs": [({"reserved_cidrs": ["10.244.0.1/24"]}, "reserved_cidrs[0]: '10.244.0.1/24' has host bits set")],
     },
 }
 
