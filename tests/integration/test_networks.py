@@ -211,22 +211,24 @@ def test_auto_takes_the_highest_version_that_all_plugins_support(plugin_node):
 
 @pytest.mark.parametrize("source", ["archive", "folder"])
 def test_auto_asks_plugins_that_are_not_installed_yet_where_temporary_files_cannot_be_run(node, source):
-    node.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "tmpfs", "/tmp"])
-    names, src = ["bridge", "host-local", "loopback", "portmap"], "/tmp/source"
+    temporary = "/run/temporary"  # the checkout may lie in /tmp
+    node.run(["mkdir", temporary])
+    node.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "tmpfs", temporary])
+    names, src = ["bridge", "host-local", "loopback", "portmap"], f"{temporary}/source"
     node.run(["mkdir", src])
     node.run(["cp", *(f"/usr/lib/cni/{name}" for name in names), src])
     assert node.run([f"{src}/bridge"], check=False).returncode == 126, "it can be run from there"
     options = {"src": src, "remote_src": True}
     if source == "archive":
-        node.run(["tar", "-czf", "/tmp/cni.tgz", "-C", src, "."])
-        digits = node.run(["sha256sum", "/tmp/cni.tgz"]).stdout.split()[0]
-        options = {"src": "/tmp/cni.tgz", "remote_src": True, "checksum": f"sha256:{digits}"}
-    before = node.run(["ls", "-A", "/tmp"]).stdout
+        node.run(["tar", "-czf", f"{temporary}/cni.tgz", "-C", src, "."])
+        digits = node.run(["sha256sum", f"{temporary}/cni.tgz"]).stdout.split()[0]
+        options = {"src": f"{temporary}/cni.tgz", "remote_src": True, "checksum": f"sha256:{digits}"}
+    before = node.run(["ls", "-A", temporary]).stdout
     params = {"cni_plugins": options, "kubenet_bridge": {"pod_cidrs": [IPV4]}}
     for check in (True, False):
-        result = node.module("node_network", params, check=check)
+        result = node.module("node_network", params, check=check, env={"TMPDIR": temporary})
         assert result["networks"]["kubenet"]["cni_version"] == "1.0.0", result
-        assert result["changed"] and node.run(["ls", "-A", "/tmp"]).stdout == before
+        assert result["changed"] and node.run(["ls", "-A", temporary]).stdout == before
     assert node.module("node_network", params)["changed"] is False
     with node.pod("a") as pod:
         proof.ping(pod, "10.244.1.1")
