@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import re
@@ -14,14 +15,13 @@ import typing as t
 
 from ._errors import InputError, NodeError, Problem
 from ._host import files
-from ._resource import Resource, State, outline
+from ._resource import Resource, State
 
 PATH = "/etc/kubenode-network/node.json"
 #: The newest form of the document that this engine reads and writes.
 SCHEMA = 1
 
 Record = dict[str, t.Any]
-_LONG_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class Document:
@@ -148,14 +148,19 @@ class DocumentFile(Resource):
         return _without_equals(before, after), _without_equals(after, before)
 
     def describe(self, state: State) -> str:
-        """Each part's settings and objects, a line each, with hashes cut short."""
+        """A line for each part, with its settings, and one for each of its objects; what is long is cut to a hash."""
         lines = []
         for section, instances in (state or {}).get("sections", {}).items():
             for instance, part in instances.items():
-                objects = {oid: f"{record['origin']}, {record['hash'] or 'absent'}" for oid, record in part["objects"].items()}
-                facts = outline({**part["desired"], **objects}).splitlines()
-                lines += [f"{section}/{instance} {fact}\n" for fact in facts]
-        return _LONG_HASH.sub(r"\1", "".join(lines))
+                settings = ", ".join(f"{name}={_brief(value)}" for name, value in part["desired"].items())
+                lines.append(f"{section}/{instance}: {settings}\n")
+                lines += [f"  {oid} {record['origin']} {(record['hash'] or '')[:12]}\n" for oid, record in part["objects"].items()]
+        return "".join(lines)
+
+
+def _brief(value: t.Any) -> str:
+    text = json.dumps(value)
+    return text if "{" not in text else hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _without_equals(state: State, other: State) -> State:

@@ -84,6 +84,15 @@ def test_the_bridge_keeps_its_mtu_when_the_last_pod_leaves(plugin_node):
     assert kubenet(node, [IPV4], mtu="1500")["changed"] is False
 
 
+def test_an_mtu_that_was_found_out_is_written_like_one_that_was_told(plugin_node):
+    node = plugin_node
+    kubenet(node, [IPV4])
+    assert list(json.loads(node.read("/etc/cni/net.d/10-kubenet.conflist"))["plugins"][0]) == [
+        "type", "bridge", "mtu", "isGateway", "ipMasq", "hairpinMode", "promiscMode", "ipam",
+    ]
+    assert kubenet(node, [IPV4], mtu="1450")["changed"] is False
+
+
 def test_running_pods_stay_connected_through_a_change(plugin_node):
     node = plugin_node
     kubenet(node, [IPV4])

@@ -11,6 +11,7 @@ import typing as t
 from .._errors import Problem
 
 Bridge = t.Mapping[str, t.Any]
+KUBENETS_ORDER = ("type", "bridge", "mtu", "isGateway", "ipMasq", "hairpinMode", "promiscMode")
 
 
 def inherit(chain: t.Sequence[t.Any], bridge: Bridge) -> tuple[list[t.Any], list[Problem]]:
@@ -40,7 +41,15 @@ def _fill(entry: t.Mapping[str, t.Any], bridge: Bridge) -> tuple[dict[str, t.Any
     if isinstance(ipam, dict) and ipam.get("type") == "host-local":
         problems += _range_problems(ipam, bridge)
         filled["ipam"] = _fill_ipam(ipam, bridge, routes=not entry.get("isDefaultGateway"))
-    return filled, problems
+    return _in_order(filled), problems
+
+
+def _in_order(entry: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The keys as kubenet had them, ``ipam`` last: the same entry whether its MTU was known at once or found out later."""
+    first = [key for key in KUBENETS_ORDER if key in entry]
+    rest = [key for key in entry if key not in (*KUBENETS_ORDER, "ipam")]
+    last = ["ipam"] if "ipam" in entry else []
+    return {key: entry[key] for key in [*first, *rest, *last]}
 
 
 def _values(entry: t.Mapping[str, t.Any], bridge: Bridge) -> dict[str, tuple[t.Any, str]]:

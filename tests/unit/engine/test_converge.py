@@ -387,7 +387,7 @@ def test_check_mode_warns_of_a_library_that_a_run_needs(world, monkeypatch):
 
 def test_the_diff_of_the_document_names_what_is_ours(world):
     diff = run(world, part_of(world, wants=[world.want("a", 1)])).diff[-1]
-    assert diff["after"] == "section/one an: option\nsection/one thing:a: created, 6b86b273ff34\n"
+    assert diff["after"] == 'section/one: an="option"\n  thing:a created 6b86b273ff34\n'
     assert diff["before_header"] == f"document:{world.document} (absent)"
 
 

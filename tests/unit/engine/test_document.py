@@ -299,11 +299,13 @@ def test_a_report_shows_only_the_parts_that_differ():
 def test_the_document_described_for_a_person():
     text = Document({}).resource().describe(document().state())
     assert text.splitlines() == [
-        "networks/one mtu: 1",
-        f"networks/one file:/a: created, {'a' * 12}",
-        f"networks/one file:/shared: adopted, {'c' * 12}",
-        f"networks/two file:/shared: adopted, {'c' * 12}",
-        "networks/two folder:/f: adopted, absent",
-        f"bridge/cbr0 bridge:cbr0: created, {'a' * 12}",
+        "networks/one: mtu=1",
+        f"  file:/a created {'a' * 12}",
+        f"  file:/shared adopted {'c' * 12}",
+        "networks/two: ",
+        f"  file:/shared adopted {'c' * 12}",
+        "  folder:/f adopted ",
+        "bridge/cbr0: ",
+        f"  bridge:cbr0 created {'a' * 12}",
     ]
     assert Document({}).resource().describe(None) == ""
