@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import stat
 import time
@@ -95,6 +96,7 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    _sweep(folder, name)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
@@ -111,6 +113,14 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def _sweep(folder: str, name: str) -> None:
+    """Removes temporary files of runs that were killed while they wrote this file; the lock keeps living ones out."""
+    for entry in entries(folder):
+        if re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp", entry):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, entry))
 
 
 def _fill(file: t.BinaryIO, content: Content, path: str) -> None:

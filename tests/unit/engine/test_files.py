@@ -353,6 +353,13 @@ def test_only_the_mode_of_a_file_with_the_right_content_is_changed(tmp_path, sto
     assert (path.stat().st_ino, mode_of(path), path.read_bytes()) == (inode, 0o755, b"same")
 
 
+def test_what_a_killed_run_left_is_swept_away(tmp_path):
+    for name in (".f.0123abcd.tmp", ".f.tmp", ".other.0123abcd.tmp", "f.0123abcd.tmp"):
+        (tmp_path / name).write_text("half")
+    files.write(str(tmp_path / "f"), files.Bytes(b"whole"), mode=0o644, owner=ME, group=MINE)
+    assert sorted(os.listdir(tmp_path)) == [".f.tmp", ".other.0123abcd.tmp", "f", "f.0123abcd.tmp"]
+
+
 def test_the_wanted_state_of_a_file():
     resource = File("/x/f", files.Bytes(b"text"))
     assert resource.wanted() == {"sha256": sha(b"text"), "mode": "0644", "owner": 0, "group": 0}
