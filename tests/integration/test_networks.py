@@ -136,6 +136,19 @@ def test_portmap_in_a_list_of_somebody_else(plugin_node):
     assert json.dumps(json.loads(node.read(path))) == json.dumps(calico)
 
 
+def test_portmap_in_check_mode_before_its_network_is_written(plugin_node):
+    result = plugin_node.module("portmap", {"network": "later"}, check=True)
+    assert result["changed"]
+    assert "'later' is in no file of /etc/cni/net.d yet; a task with kubenode.network.cni_config has to come before" in result["warnings"][0]
+
+
+def test_the_last_plugin_of_a_list_stays(plugin_node):
+    node = plugin_node
+    node.write("/etc/cni/net.d/10-odd.conflist", '{"cniVersion": "1.0.0", "name": "odd", "plugins": [{"type": "portmap"}]}')
+    result = node.module("portmap", {"network": "odd", "state": "absent"})
+    assert "network: 'odd' in /etc/cni/net.d/10-odd.conflist has no plugin but portmap" in result["msg"]
+
+
 def test_portmap_and_cni_config_agree_on_one_network(plugin_node):
     """A network that one task writes and another adds portmap to does not change back and forth."""
     node = plugin_node

@@ -72,6 +72,12 @@ class CniEntry(Resource):
         return "" if state is None else json.dumps(state, indent=2) + "\n"
 
 
+def leaves_a_plugin(path: str, plugin: str) -> bool:
+    """Whether the list at ``path`` has other plugins; without any, no loader takes it."""
+    config = model.parse(files.read_text(path) or "", os.path.basename(path))
+    return any(entry.get("type") != plugin for entry in config["plugins"])
+
+
 def _put(path: str, data: bytes) -> None:
     now = files.state(path) or {"mode": "0644", "owner": 0, "group": 0}
     files.write(path, files.Bytes(data), mode=int(now["mode"], 8), owner=now["owner"], group=now["group"])

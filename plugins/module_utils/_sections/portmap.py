@@ -79,8 +79,10 @@ def parts(options: Options, run: Run) -> list[Part]:
     if entry is None:
         return _absent(options, run)
     path = _find_list(options, run)
-    if path is None or not _is_installed(entry, options, run):
+    if not _is_installed(options, run):
         return []
+    if path is None:
+        return [Part(NAME, options["network"], entry, [], cni_entry.revive)]
     want = Want(cni_entry.CniEntry(path, NAME), entry["entry"])
     run.results[NAME] = {"path": path, **entry}
     return [Part(NAME, options["network"], entry, [want], cni_entry.revive)]
@@ -100,21 +102,26 @@ def _in_own_network(options: Options, entry: dict[str, t.Any] | None, run: Run) 
     if entry is not None and not desired["filename"].endswith(".conflist"):
         run.refuse("network", f"{name!r} is in {desired['filename']}, which holds one plugin only (expected a network in a .conflist)")
         return []
-    if entry is not None and not _is_installed(entry, options, run):
+    if entry is not None and not _is_installed(options, run):
         return []
     run.results[NAME] = {"path": os.path.join(desired["conf_dir"], desired["filename"]), **(entry or {})}
     return [networks.own_part(name, desired, entry, run), Part(NAME, name, entry, [], cni_entry.revive)]
 
 
-def _is_installed(entry: t.Mapping[str, t.Any], options: Options, run: Run) -> bool:
+def _is_installed(options: Options, run: Run) -> bool:
     networks.resolve_version([{"type": NAME}], "auto", networks.bin_dirs(options["bin_dirs"], run), run)
     return not run.problems
 
 
 def _find_list(options: Options, run: Run) -> str | None:
+    """The list's file. In check mode an earlier task may not have written it yet, which is a warning."""
     folder = networks.conf_dir(options["conf_dir"], run)
     names = networks.networks_in(folder)
     if options["network"] not in names:
+        if run.check:
+            text = f"network: {options['network']!r} is in no file of {folder} yet; a task with kubenode.network.cni_config has to come before this one"
+            run.warnings.append(text)
+            return None
         expected = ", ".join(sorted(names)) or "none, the folder has no valid network"
         run.refuse("network", f"{options['network']!r} is in no file of {folder} (expected one of {expected})")
         return None
@@ -130,4 +137,7 @@ def _absent(options: Options, run: Run) -> list[Part]:
     folder = networks.conf_dir(options["conf_dir"], run)
     path = os.path.join(folder, networks.networks_in(folder).get(options["network"], ""))
     wants = [Want(cni_entry.CniEntry(path, NAME), None)] if path.endswith(".conflist") else []
+    if wants and not cni_entry.leaves_a_plugin(path, NAME):
+        run.refuse("network", f"{options['network']!r} in {path} has no plugin but {NAME} (expected another that stays, or the file taken away)")
+        return []
     return [Part(NAME, options["network"], None, wants, cni_entry.revive)]
