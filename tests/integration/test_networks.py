@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from testbed import proof
+from testbed import diff_dumps, proof
 
 MYNET = [{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True,
           "ipam": {"type": "host-local", "subnet": "10.244.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}}]
@@ -204,10 +204,18 @@ def test_warnings_when_pods_or_networks_lose_something(plugin_node):
     assert "new pods now get the network of 50-other.conflist" in node.module("cni_config", {"name": "kubenet", "state": "absent"})["warnings"][0]
 
 
-def test_check_mode_says_that_pyroute2_is_missing(node):
-    result = node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}, check=True, env={"PYTHONPATH": "/run/none"}, python="/usr/bin/python3")
-    assert result["changed"]
-    assert "a run would first need this: the Python library pyroute2" in result["warnings"][0]
+def test_a_library_that_is_missing_is_said_and_nothing_touched(node):
+    node.write("/run/broken/pyroute2.py", "raise ImportError('not for this Python')\n")
+    before, env = node.dump(), {"PYTHONPATH": "/run/broken"}
+    announced = node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}, check=True, env=env)
+    assert announced["changed"]
+    assert "a run would first need this: the Python library pyroute2 is needed on this node to change bridge:cbr0" in announced["warnings"][0]
+    result = node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}, env=env)
+    assert result["missing_library"] == "pyroute2"
+    assert result["msg"].startswith("nothing was changed: the Python library pyroute2 is needed on this node")
+    assert not diff_dumps(before, node.dump())
+    assert node.module("kubenet_bridge", {"pod_cidrs": [IPV4]})["changed"]
+    assert not node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}, env=env)["changed"], "a run without a change needs none"
 
 
 def test_a_file_that_sorts_first_is_reported(plugin_node):
