@@ -24,8 +24,8 @@ attributes:
   check_mode:
     support: partial
     details:
-      - A plugin that is not installed, and a network that is not written, is a warning, which names the task that has to come before this one, because in check mode that
-        task did not do anything either. A real run refuses it.
+      - A plugin that is not installed, and a network that is not written, is a warning, which names the task that has to come before
+        this one, because in check mode that task did not do anything either. A real run refuses it.
 seealso:
   - module: kubenode.network.cni_config
     description: A network that pods get.
