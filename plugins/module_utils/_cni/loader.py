@@ -4,9 +4,10 @@
 
 # Private to the collection: may change at any time.
 
-"""A directory of CNI files as a loader sees it.
+"""A directory of CNI files as a loader sees it: which files load, in what order, which is used, what breaks the load.
 
-Sources: containerd/go-cni opts.go loadFromConfDir, libcni ConfFiles. Names and texts only; nothing is read here.
+Sources: containerd/go-cni opts.go loadFromConfDir, cri-o/ocicni loadNetworks, cri-dockerd network/cni, containers/common
+libnetwork/cni, libcni ConfFiles and LoadNetworkConf (cni.md 1, 7). Names and texts only; nothing is read here.
 """
 
 from __future__ import annotations
@@ -18,24 +19,202 @@ import typing as t
 
 from .._errors import Problem
 from .kinds import show
-from .model import ConfigError, parse
+from .model import ConfigError, check_name, only_inlined, parse
+from .versions import older
 
 LOADABLE = (".conf", ".conflist", ".json")
 _WRITABLE = (".conf", ".conflist")
 _LONGEST = 200
 
+#: Loaders whose behaviour was seen with the real program. Of the others it is known from their source.
+_OBSERVED = ("containerd", "podman", "libcni")
+#: These go on behind a file that they cannot use; the others stop there.
+_TOLERANT = ("crio", "dockershim", "podman")
+#: The libcni release inside of each release line of a runtime (their go.mod), newest first.
+_LIBCNI = {
+    "containerd": (((2, 1), "1.3.0"), ((2, 0), "1.2.3"), ((1, 7), "1.1.2"), ((0,), "1.1.1")),
+    "crio": (((1, 34), "1.3.0"), ((1, 32), "1.2.3"), ((0,), "1.1.2")),
+}
+
+Texts = t.Mapping[str, t.Optional[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """A program that reads the directory. ``libcni``: release of the library inside, None for "not known", which is taken
+    for the strictest. ``max_conf_num`` is containerd's; ``default_network`` is CRI-O's ``cni_default_network``, for podman
+    and libcni the name of the network that is asked for."""
+
+    name: str = "containerd"
+    libcni: str | None = None
+    max_conf_num: int = 1
+    default_network: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """``observed`` with the real program, or known from its ``source``."""
+        return "observed" if self.name in _OBSERVED else "source"
+
+    @property
+    def extensions(self) -> tuple[str, ...]:
+        return (".conflist",) if self.name == "podman" else LOADABLE
+
+
+def libcni_of(runtime: str, release: t.Sequence[int] | None) -> str | None:
+    """The libcni release inside a runtime of that release, e.g. ``(1, 7, 24)``; None when it is not known."""
+    for line, libcni in _LIBCNI.get(runtime, ()) if release else ():
+        if tuple(release or ())[: len(line)] >= line:
+            return libcni
+    return None
+
 
 @dataclasses.dataclass
 class Verdict:
-    """What becomes of a directory: ``winner`` is the file in use, or ``error`` says why there is none. ``order``: all
-    files that count, as the loader goes through them; of these ``invalid`` maps the unusable ones to the reason, and
-    ``shadowed`` are the usable ones that are not used."""
+    """What becomes of a directory.
+
+    ``winner``: the file that makes the pods' first interface, or ``error`` says why there is none. ``winners``: all files
+    that are in use, in their order. ``order``: all files that count, as the loader goes through them; of these ``invalid``
+    maps the unusable ones to the reason, each of which takes the node down the day it comes first (or is skipped by a
+    loader that goes on), and ``shadowed_by`` the usable ones that are not in use to the file for which they are not.
+    """
 
     winner: str | None = None
     error: str | None = None
+    winners: list[str] = dataclasses.field(default_factory=list)
     order: list[str] = dataclasses.field(default_factory=list)
     invalid: dict[str, str] = dataclasses.field(default_factory=dict)
-    shadowed: list[str] = dataclasses.field(default_factory=list)
+    shadowed_by: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def view(
+    loader: Loader,
+    files: Texts,
+    *,
+    broken: t.Mapping[str, str] | None = None,
+    folders: t.Mapping[str, Texts] | None = None,
+) -> Verdict:
+    """What the loader makes of a directory.
+
+    ``files`` maps names to texts, ``None`` for one that cannot be read. Directories of such a name are to be left out by
+    the caller. ``broken`` names files whose plugins are missing or do not speak the file's version, for the loaders that
+    ask them. ``folders``: files of the sub-directories, by the name of the network that they belong to (libcni 1.3).
+    """
+    verdict = Verdict(order=_order(loader, files))
+    names: dict[str, str] = {}
+    for name in verdict.order:
+        reason, network = _judge(loader, name, files[name], folders or {})
+        if reason is None and loader.name in _TOLERANT:
+            reason = (broken or {}).get(name)
+        if reason is not None:
+            verdict.invalid[name] = reason
+        else:
+            names[name] = network
+    if not verdict.order:
+        verdict.error = f"no network configuration (expected a file that ends in {', '.join(loader.extensions)})"
+        return verdict
+    _choose(loader, verdict, names)
+    return verdict
+
+
+def _order(loader: Loader, files: t.Iterable[str]) -> list[str]:
+    names = [name for name in load_order(files) if _split(name)[1] in loader.extensions]
+    if loader.name != "libcni":
+        return names
+    return sorted(names, key=lambda name: not name.endswith(".conflist"))  # stable: lists first, then single ones
+
+
+def _judge(loader: Loader, name: str, text: str | None, folders: t.Mapping[str, Texts]) -> tuple[str | None, str]:
+    """Why the loader cannot use a file, or None and the name of its network."""
+    if text is None:
+        return "cannot be read", ""
+    try:
+        config = parse(text, name, loader.libcni)
+    except ConfigError as error:
+        return error.reason, ""
+    network = config.get("name", "")
+    reads_folders = loader.libcni is not None and not older(loader.libcni, "1.3.0")
+    if reads_folders and name.endswith(".conflist"):
+        reason = _folder_fault(config, folders.get(network, {}))
+        if reason is not None:
+            return reason, network
+    if loader.name == "podman" and check_name(network):
+        return f"name: {show(network)} is not one that podman takes", network
+    return None, network or name
+
+
+def _folder_fault(config: t.Mapping[str, t.Any], files: Texts) -> str | None:
+    """Plugins in the directory of the network's name are appended to the list; a bad one spoils it (libcni
+    NetworkPluginConfsFromFiles)."""
+    if only_inlined(config):
+        return None
+    names = sorted((name for name in files if _split(name)[1] == ".conf"), key=os.fsencode)
+    for name in names:
+        try:
+            parse(files[name] or "", name)
+        except ConfigError as error:
+            return f"{config['name']}/{name}: {error.reason}"
+    return None if names or config.get("plugins") else f"has no plugins, and there are none in the directory {config['name']}"
+
+
+def _choose(loader: Loader, verdict: Verdict, names: t.Mapping[str, str]) -> None:
+    """Fills in what is used. ``names``: usable file -> its network."""
+    ahead = ""
+    usable = list(names)
+    if loader.name not in _TOLERANT:
+        usable, ahead = _before_the_first_bad(loader, verdict, names)
+    if ahead:
+        verdict.error = f"{ahead}: {verdict.invalid[ahead]}"
+    else:
+        verdict.winners = _in_use(loader, usable, names)
+        ahead = verdict.winners[0] if verdict.winners else ""
+        verdict.winner = ahead or None
+    if not verdict.winner and not verdict.error:
+        verdict.error = _nothing(loader, verdict)
+    for name in names if ahead else ():
+        same = [other for other in verdict.winners if names[other] == names[name]]
+        if name not in verdict.winners and (same or loader.name != "libcni"):
+            verdict.shadowed_by[name] = same[0] if same else ahead
+
+
+def _before_the_first_bad(loader: Loader, verdict: Verdict, names: t.Mapping[str, str]) -> tuple[list[str], str]:
+    """The files that a strict loader reads, and the bad one at which it fails. It opens no more than it needs."""
+    read: list[str] = []
+    for name in verdict.order:
+        if _has_enough(loader, read, names):
+            break
+        if name in verdict.invalid:
+            return [], name
+        read.append(name)
+    return read, ""
+
+
+def _has_enough(loader: Loader, read: t.Sequence[str], names: t.Mapping[str, str]) -> bool:
+    if loader.name == "libcni":
+        return any(names[name] == loader.default_network for name in read)
+    return loader.max_conf_num != 0 and len(read) == loader.max_conf_num
+
+
+def _in_use(loader: Loader, usable: t.Sequence[str], names: t.Mapping[str, str]) -> list[str]:
+    """Of the usable files those that pods get, the default one first."""
+    if loader.name == "containerd":
+        return list(usable)
+    first_of: dict[str, str] = {}
+    for name in usable:
+        first_of.setdefault(names[name], name)
+    if loader.name == "dockershim":
+        return list(first_of.values())[:1]
+    if loader.name == "libcni":
+        return [name for network, name in first_of.items() if network == loader.default_network]
+    if loader.default_network not in first_of:
+        return [] if loader.default_network else list(first_of.values())
+    default = first_of.pop(loader.default_network)
+    return [default, *first_of.values()]
+
+
+def _nothing(loader: Loader, verdict: Verdict) -> str:
+    reasons = "".join(f"; {name}: {reason}" for name, reason in verdict.invalid.items())
+    wanted = f" named {show(loader.default_network)}" if loader.default_network else ""
+    return f"no valid network{wanted}{reasons}"
 
 
 def is_loadable(filename: str) -> bool:
@@ -52,40 +231,6 @@ def _split(filename: str) -> tuple[str, str]:
 def load_order(filenames: t.Iterable[str]) -> list[str]:
     """The loadable names in the order of their bytes: ``10-x``, ``9-x``, ``Z``, ``a``; ``.x`` before all of them."""
     return sorted((name for name in filenames if is_loadable(name)), key=os.fsencode)
-
-
-def containerd_view(files: t.Mapping[str, str | None]) -> Verdict:
-    """What containerd with its default ``max_conf_num`` of 1 makes of a directory.
-
-    ``files`` maps names to texts, ``None`` for one that cannot be read. The first file is loaded or, when it cannot be,
-    the load fails; those behind it are not opened. ``invalid`` names the bad ones among these as well: each takes the
-    node down the day it comes first. Directories of that kind are to be left out by the caller.
-    """
-    verdict = Verdict(order=load_order(files))
-    for name in verdict.order:
-        reason = _fault(name, files[name])
-        if reason is not None:
-            verdict.invalid[name] = reason
-    if not verdict.order:
-        verdict.error = f"no network configuration (expected a file that ends in {', '.join(LOADABLE)})"
-        return verdict
-    first = verdict.order[0]
-    if first in verdict.invalid:
-        verdict.error = f"{first}: {verdict.invalid[first]}"
-    else:
-        verdict.winner = first
-    verdict.shadowed = [name for name in verdict.order if name != first and name not in verdict.invalid]
-    return verdict
-
-
-def _fault(name: str, text: str | None) -> str | None:
-    if text is None:
-        return "cannot be read"
-    try:
-        parse(text, name)
-    except ConfigError as error:
-        return error.reason
-    return None
 
 
 def siblings(filename: str, filenames: t.Iterable[str]) -> list[str]:

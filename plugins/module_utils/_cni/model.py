@@ -33,6 +33,10 @@ OVERWRITTEN = ("name", "cniVersion")
 # libcni pkg/utils ValidateNetworkName.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _BOM = "\ufeff"
+# The flags of a list, with the release of libcni that began to read them.
+_FLAGS = {"disableCheck": "0.7.0", "disableGC": "1.2.1", "loadOnlyInlinedPlugins": "1.3.0"}
+# libcni pkg/version ParseVersion; the empty one counts as 0.1.0.
+_NUMBERS = re.compile(r"(?:[0-9]+(?:\.[0-9]+){0,2})?")
 
 
 class ConfigError(ValueError):
@@ -187,18 +191,18 @@ def render(config: t.Mapping[str, t.Any]) -> str:
     return text
 
 
-def parse(text: str, filename: str) -> dict[str, t.Any]:
+def parse(text: str, filename: str, libcni: str | None = None) -> dict[str, t.Any]:
     """The config in a file, or ``ConfigError`` with the reason why a loader refuses it.
 
-    Judged is what libcni judges when it loads a file (conf.go ConfListFromBytes, ConfFromBytes), where releases differ
-    the strictest one; keys of plugins and legal names are not, since loaders take any. Of a key given twice the last
-    counts, as in Go.
+    Judged is what libcni judges when it loads a file (conf.go ConfListFromBytes, ConfFromBytes), in the release
+    ``libcni`` or, without one, in the strictest wherever releases differ; keys of plugins and legal names are not, since
+    loaders take any. Of a key given twice the last counts, as in Go.
     """
     single = not filename.endswith(".conflist")
     if single and not filename.endswith((".conf", ".json")):
         raise ConfigError(filename, "is not read by any loader (expected a name that ends in .conf, .conflist or .json)")
     config = _decode(text, filename)
-    reason = _single_fault(config) if single else _list_fault(config)
+    reason = _single_fault(config) if single else _list_fault(config, libcni)
     if reason:
         raise ConfigError(filename, reason)
     return config
@@ -229,25 +233,50 @@ def _finite(word: str) -> float:
     return number
 
 
-def _list_fault(config: t.Mapping[str, t.Any]) -> str | None:
+def _list_fault(config: t.Mapping[str, t.Any], libcni: str | None) -> str | None:
     """Why a list does not load, or ``None``."""
     if "name" not in config:
         return "has no name (expected a name beside plugins)"
     for key in ("name", "cniVersion"):
         if key in config and not isinstance(config[key], str):
             return f"{key}: {show(config[key])} is not a string"
-    versions = config.get("cniVersions", [])
-    if not isinstance(versions, list) or not all(isinstance(version, str) for version in versions):
-        return f"cniVersions: {show(versions)} is not a list of strings"
-    if not isinstance(config.get("disableCheck", False), bool):
-        return f"disableCheck: {show(config['disableCheck'])} is not a boolean"
-    for key in ("disableGC", "loadOnlyInlinedPlugins"):
-        if not isinstance(config.get(key, False), bool) and config[key] not in ("true", "false"):
-            return f"{key}: {show(config[key])} is not a boolean"
-    return _plugins_fault(config)
+    if not older(libcni, "1.2.0"):
+        fault = _versions_fault(config)
+        if fault:
+            return fault
+    return _flag_fault(config, libcni) or _plugins_fault(config, libcni)
 
 
-def _plugins_fault(config: t.Mapping[str, t.Any]) -> str | None:
+def _flag_fault(config: t.Mapping[str, t.Any], libcni: str | None) -> str | None:
+    """From libcni 1.2 on a flag may be a word, too; before, disableCheck was the only flag and a boolean."""
+    for key, since in _FLAGS.items():
+        value = config.get(key, False)
+        words = key != "disableCheck" or (libcni is not None and not older(libcni, "1.2.0"))
+        known = isinstance(value, bool) or (words and isinstance(value, str) and value.lower() in ("true", "false"))
+        if not known and not older(libcni, since):
+            return f"{key}: {show(value)} is not a boolean"
+    return None
+
+
+def _versions_fault(config: t.Mapping[str, t.Any]) -> str | None:
+    """``cniVersions`` and, beside them, ``cniVersion`` are compared as numbers from libcni 1.2 on."""
+    listed = config.get("cniVersions", [])
+    if not isinstance(listed, list) or not all(isinstance(version, str) for version in listed):
+        return f"cniVersions: {show(listed)} is not a list of strings"
+    for version in [*listed, config.get("cniVersion", "")] if "cniVersions" in config else []:
+        if not _NUMBERS.fullmatch(version):
+            return f"cniVersions: {show(version)} is not a version"
+    return None
+
+
+def only_inlined(config: t.Mapping[str, t.Any]) -> bool:
+    """Whether a list wants no plugins from the directory of its network's name (cni.md 1.4)."""
+    return str(config.get("loadOnlyInlinedPlugins", "")).lower() == "true"
+
+
+def _plugins_fault(config: t.Mapping[str, t.Any], libcni: str | None) -> str | None:
+    if "plugins" not in config and libcni is not None and not older(libcni, "1.3.0"):
+        return "has no plugins, and loadOnlyInlinedPlugins is true (expected a list)" if only_inlined(config) else None
     if "plugins" not in config:
         hint = ", it holds a single configuration (expected the extension .conf)" if "type" in config else " (expected a list)"
         return f"has no plugins{hint}"

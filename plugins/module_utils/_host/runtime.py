@@ -17,22 +17,32 @@ from .files import read_text
 
 CONTAINERD = "/etc/containerd/config.toml"
 CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
+#: What containerd's CRI is called where plugins are switched off.
+_CRI = {"cri", "io.containerd.grpc.v1.cri"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so."""
+    """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so.
+
+    ``name`` is ``containerd`` or ``crio``; ``max_conf_num`` is containerd's (0: every file), ``default_network`` CRI-O's.
+    """
 
     bin_dirs: tuple[str, ...] = ("/opt/cni/bin",)
     conf_dir: str = "/etc/cni/net.d"
     source: str = ""  # empty: nothing is configured, these are every runtime's own defaults
+    name: str = ""
+    max_conf_num: int = 1
+    default_network: str = ""
 
 
 def read() -> Settings:
-    """The settings of containerd (cni.md 7.1), else of CRI-O (7.2), else the defaults that they share."""
+    """The settings of containerd (cni.md 7.1), else of CRI-O (7.2), else the defaults that they share. A containerd whose
+    CRI is switched off, as Docker installs it, does not count."""
     text = read_text(CONTAINERD)
-    if text is not None:
-        return _settings(CONTAINERD, _tables(CONTAINERD, text))
+    tables = {} if text is None else _tables(CONTAINERD, text)
+    if text is not None and not _CRI & set(_texts(tables.get("disabled_plugins"))):
+        return _settings(CONTAINERD, tables)
     texts = {path: read_text(path) for path in [CRIO[0], *_drop_ins(CRIO[1])]}
     network: dict[str, t.Any] = {}
     last = ""
@@ -54,9 +64,11 @@ def _settings(path: str, tables: dict[str, t.Any]) -> Settings:
         plugins = {**_table(tables, "plugins"), **_imported_plugins(tables)}
         cni = _table(plugins, "io.containerd.grpc.v1.cri", "cni") or _table(plugins, "io.containerd.cri.v1.runtime", "cni")
         folders, conf_dir = cni.get("bin_dirs") or cni.get("bin_dir"), cni.get("conf_dir")
+        rest: dict[str, t.Any] = {"name": "containerd", "max_conf_num": _number(cni.get("max_conf_num"), 1)}
     else:
         network = _table(tables, "crio", "network")
         folders, conf_dir = network.get("plugin_dirs"), network.get("network_dir")
+        rest = {"name": "crio", "default_network": str(network.get("cni_default_network") or "")}
     default = Settings()
     folders = [folders] if folders and isinstance(folders, str) else folders or list(default.bin_dirs)
     conf_dir = conf_dir or default.conf_dir
@@ -64,14 +76,21 @@ def _settings(path: str, tables: dict[str, t.Any]) -> Settings:
         raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected texts)")
     if not all(os.path.isabs(folder) for folder in [*folders, conf_dir]):
         raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected absolute paths)")
-    return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path)
+    return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path, **rest)
+
+
+def _number(value: t.Any, default: int) -> int:
+    return value if isinstance(value, int) and value >= 0 else default
+
+
+def _texts(value: t.Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _imported_plugins(tables: dict[str, t.Any]) -> dict[str, t.Any]:
     """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
     plugins: dict[str, t.Any] = {}
-    imports = tables.get("imports")
-    for pattern in imports if isinstance(imports, list) and all(isinstance(item, str) for item in imports) else []:
+    for pattern in _texts(tables.get("imports")):
         for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
             plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
     return plugins
@@ -99,12 +118,12 @@ _WORD = rf"(?:{_TEXT}|[A-Za-z0-9_-]+)"
 _KEY = rf"{_WORD}(?:[ \t]*\.[ \t]*{_WORD})*"
 _LIST = rf"\[(?:{_TEXT}|[^\]\"'])*\]"
 _HEADER = rf"\[[ \t]*(?P<header>{_KEY})[ \t]*\]|(?P<array>\[\[).*"
-_SETTING = rf"(?P<key>{_KEY})[ \t]*=[ \t]*(?P<value>{_LIST}|{_TEXT})"
+_SETTING = rf"(?P<key>{_KEY})[ \t]*=[ \t]*(?P<value>{_LIST}|{_TEXT}|[0-9]+)"
 _LINE = re.compile(rf"^[ \t]*(?:{_HEADER}|{_SETTING})\s*$", re.MULTILINE)
 
 
 def _plain_tables(text: str) -> dict[str, t.Any]:
-    """Table headers and ``key = "text"`` or ``key = ["text", …]``: all that the settings read here are made of."""
+    """Table headers and ``key = "text"``, ``key = ["text", …]`` or ``key = 3``: all that the settings read here are made of."""
     root: dict[str, t.Any] = {}
     table = root
     text = re.sub(rf"({_TEXT})|#[^\n]*", lambda match: match.group(1) or "", text)  # without comments
@@ -115,9 +134,15 @@ def _plain_tables(text: str) -> dict[str, t.Any]:
             table = _inner(root, _words(line["header"]))
         else:
             *outer, key = _words(line["key"])
-            texts = [text[1:-1] for text in re.findall(_TEXT, line["value"])]
-            _inner(table, outer)[key] = texts if line["value"].startswith("[") else texts[0]
+            _inner(table, outer)[key] = _value(line["value"])
     return root
+
+
+def _value(text: str) -> t.Any:
+    texts = [found[1:-1] for found in re.findall(_TEXT, text)]
+    if text.startswith("["):
+        return texts
+    return texts[0] if texts else int(text)
 
 
 def _words(key: str) -> list[str]:

@@ -11,6 +11,7 @@ import functools
 import os
 import typing as t
 
+from .._cni import loader
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
@@ -62,6 +63,12 @@ class Run:
     @functools.cached_property
     def runtime(self) -> runtime.Settings:
         return runtime.read()
+
+    @functools.cached_property
+    def loader(self) -> loader.Loader:
+        """Who reads the files: without a configured runtime containerd, the one that is strictest."""
+        settings = self.runtime
+        return loader.Loader(settings.name or "containerd", None, settings.max_conf_num, settings.default_network)
 
 
 class Section(t.Protocol):

@@ -298,7 +298,7 @@ def finish(run: Run) -> None:
     """What the loader will see when the run is done; refuses a folder in which the loopback file would be the network."""
     folders = {os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values())
     for folder in sorted(folders):
-        view = loader.containerd_view(_texts_after(folder, run, run.document))
+        view = loader.view(run.loader, _texts_after(folder, run, run.document))
         run.results["winner"] = view.winner
         if view.winner == LOOPBACK_FILE:
             text = f"absent would leave {os.path.join(folder, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"

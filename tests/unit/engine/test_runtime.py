@@ -104,7 +104,26 @@ def test_without_any_file_the_defaults_of_every_runtime_hold(node, reader):
 def test_what_is_configured_is_found(node, reader, case):
     name, text, (bin_dirs, conf_dir) = CONFIGURED[case]
     path = node(name, text)
-    assert runtime.read() == runtime.Settings(bin_dirs, conf_dir, path)
+    assert runtime.read() == runtime.Settings(bin_dirs, conf_dir, path, name)
+
+
+@pytest.mark.parametrize("number, expected", [("0", 0), ("2", 2), ("'3'", 1), ("-1", 1)])
+def test_how_many_networks_containerd_uses_is_found(node, reader, number, expected):
+    node("containerd", V2.replace("max_conf_num = 1", f"max_conf_num = {number}"))
+    assert runtime.read().max_conf_num == expected
+
+
+def test_the_default_network_of_cri_o_is_found(node, reader):
+    node("crio", CRIO + 'cni_default_network = "mynet"\n')
+    assert runtime.read().default_network == "mynet"
+
+
+@pytest.mark.parametrize("word", ["cri", "io.containerd.grpc.v1.cri"])
+def test_a_containerd_without_cri_does_not_count(node, reader, word):
+    node("containerd", f'disabled_plugins = ["{word}"]\n{V3}')
+    assert runtime.read() == runtime.Settings()
+    path = node("crio", CRIO)
+    assert runtime.read().source == path
 
 
 def test_containerd_goes_before_cri_o(node, reader):
@@ -117,7 +136,7 @@ def test_a_drop_in_of_cri_o_counts_without_the_main_file(node, reader):
     node("00-README", "not a configuration [")
     node("05.conf.bak", "nor this [")
     path = node("10-crio.conf", CRIO)
-    assert runtime.read() == runtime.Settings(("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d", path)
+    assert runtime.read() == runtime.Settings(("/opt/cni/bin", "/usr/libexec/cni"), "/etc/cni/crio.d", path, "crio")
 
 
 def test_drop_ins_of_cri_o_win_over_the_main_file_key_by_key(node, reader):
@@ -125,12 +144,12 @@ def test_drop_ins_of_cri_o_win_over_the_main_file_key_by_key(node, reader):
     node("10-first.conf", '[crio.network]\nplugin_dirs = ["/first"]\nnetwork_dir = "/first"\n')
     path = node("20-second.conf", '[crio.network]\nnetwork_dir = "/second"\n')
     node("30-other.conf", '[crio.runtime]\ndefault_runtime = "crun"\n')
-    assert runtime.read() == runtime.Settings(("/first",), "/second", path)
+    assert runtime.read() == runtime.Settings(("/first",), "/second", path, "crio")
 
 
 def test_a_cri_o_without_settings_of_the_network_has_the_defaults(node, reader):
     path = node("crio", '[crio]\nroot = "/x"\n')
-    assert runtime.read() == runtime.Settings(("/opt/cni/bin",), "/etc/cni/net.d", path)
+    assert runtime.read() == runtime.Settings(("/opt/cni/bin",), "/etc/cni/net.d", path, "crio")
 
 
 def test_what_is_not_toml_is_named(node):
@@ -141,11 +160,11 @@ def test_what_is_not_toml_is_named(node):
 
 
 def leaves(tables, path=()):
-    """Texts and lists of texts by their path: all that the own reader promises to find."""
+    """Texts, numbers and lists of texts by their path: all that the own reader promises to find."""
     for key, value in tables.items():
         if isinstance(value, dict):
             yield from leaves(value, (*path, key))
-        elif isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        elif (isinstance(value, (str, int)) and not isinstance(value, bool)) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             yield (*path, key), value
 
 
@@ -207,5 +226,5 @@ def test_the_own_reader_finds_what_tomllib_finds(text):
 
 
 def test_that_comparison_compares_something():
-    assert len(dict(leaves(tomllib.loads(ODD)))) == 11
+    assert len(dict(leaves(tomllib.loads(ODD)))) == 12
     assert dict(leaves(tomllib.loads(V3)))["plugins", "io.containerd.cri.v1.runtime", "cni", "bin_dirs"] == ["/opt/cni/bin", "/usr/libexec/cni"]
