@@ -40,6 +40,11 @@ options:
     type: list
     elements: dict
 {networks}
+  force:
+    description:
+      - Whether to go on where running pods would be cut off, for all of O(networks) and the default one. See O(networks[].force).
+    type: bool
+    default: false
 """
 
 
@@ -154,6 +159,27 @@ options:
       - The mode of the files, V(0644) or V(0600), as text. Owner and group are root.
     type: str
     default: "0644"
+  foreign:
+    description:
+      - What to do with files of others in O(conf_dir) that are in the way. These are files that sort before this one, since runtimes use
+        the first; files of the same name in another extension; and the default networks that packages of podman, CRI-O and containerd
+        bring along.
+      - V(report) leaves them and warns of those that do harm as things are.
+      - V(disable) renames them to a name with C(.kubenode-disabled) behind, which no runtime reads. They are brought back with
+        O(state=absent), and when this option changes. One that a package brings again is renamed again in the next run.
+      - V(refuse) fails before anything is changed.
+      - Files of Multus and Cilium may come first, because they are meant to.
+    type: str
+    choices: [report, disable, refuse]
+    default: report
+  force:
+    description:
+      - Whether to go on where running pods would be cut off, because their network goes, gets another name or subnet, or loses a plugin
+        that has something to clean up for them. Runtimes stop a pod with the configuration of today, not with that of its start.
+      - Without it such a change is refused while there are addresses given away or attachments remembered in the network. Changes
+        that are safe, such as another MTU or one more plugin, go through.
+    type: bool
+    default: false
   conf_dir:
     description:
       - The folder of the file. Made if it is missing, never removed.

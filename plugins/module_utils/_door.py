@@ -80,7 +80,7 @@ def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> d
 def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
     parts, problems = [], []
     for section, options, prefix in opened:
-        run.problems = []
+        run.problems, run.prefix = [], prefix
         parts += section.parts(options, run)
         problems += [problem.under(prefix) for problem in run.problems]
     _refuse_if_any(problems)

@@ -23,7 +23,8 @@ KUBENET = "kubenet"
 
 def argument_spec() -> dict[str, t.Any]:
     spec = {section.NAME: {"type": "dict", "options": section.OPTIONS} for section in SECTIONS}
-    return {**spec, networks.NAME: {"type": "list", "elements": "dict", "options": networks.OPTIONS}}
+    listed = {"type": "list", "elements": "dict", "options": networks.OPTIONS}
+    return {**spec, networks.NAME: listed, "force": networks.OPTIONS["force"]}
 
 
 def open_sections(params: Options) -> list[Opened]:
@@ -34,9 +35,10 @@ def open_sections(params: Options) -> list[Opened]:
     opened: list[Opened] = [(section, options[section.NAME], section.NAME) for section in SECTIONS if section.NAME in options]
     wanted = params[networks.NAME]
     _refuse_twins(wanted or [])
+    listed = [(network, f"networks[{index}]") for index, network in enumerate(wanted or [])]
     if wanted is None and "kubenet_bridge" in options:
-        return opened + [_network(_kubenet(options["kubenet_bridge"]), "kubenet_bridge", options)]
-    return opened + [_network(network, f"networks[{index}]", options) for index, network in enumerate(wanted or [])]
+        listed = [(_kubenet(options["kubenet_bridge"]), "kubenet_bridge")]
+    return opened + [_network({**network, "force": network["force"] or params["force"]}, path, options) for network, path in listed]
 
 
 def _refuse_twins(wanted: t.Sequence[Options]) -> None:

@@ -15,7 +15,9 @@ description:
   - Everything is checked first, including that the binaries are installed and speak the version of the file, which runtimes find out only
     when a pod fails to start.
   - The file is put in place by a rename, complete, so that a running containerd takes it without a restart.
-  - A warning says when another file sorts before this one, because pods get the network of that file then.
+  - A warning says when another file sorts before this one, because pods get the network of that file then. O(foreign) puts such
+    files aside.
+  - A change that would cut off running pods is refused, unless O(force) is set.
 extends_documentation_fragment:
   - kubenode.network._attributes
   - kubenode.network._attributes.node
@@ -97,7 +99,23 @@ EXAMPLES = r"""
         capabilities:
           portMappings: true
 
-- name: Take that network away
+- name: Be the network of the pods, whatever packages put into the folder, or will put there
+  kubenode.network.cni_config:
+    name: mynet
+    foreign: disable
+    loopback: true
+    plugins:
+      - type: bridge
+        bridge: cni0
+        isGateway: true
+        ipMasq: true
+        ipam:
+          type: host-local
+          subnet: 10.244.0.0/16
+          routes:
+            - dst: 0.0.0.0/0
+
+- name: Take the network with two addresses away
   kubenode.network.cni_config:
     name: dual
     priority: 5
@@ -218,6 +236,41 @@ winner:
   returned: success
   type: str
   sample: 10-mynet.conflist
+shadowed_by:
+  description: For each valid file that pods do not get, the one that comes before it.
+  returned: success
+  type: dict
+  sample: {99-loopback.conf: 10-mynet.conflist}
+invalid_files:
+  description: For each file that the container runtime cannot load, the reason. One that comes first takes the node's pod network down.
+  returned: success
+  type: dict
+  sample: {20-old.conflist: "has no plugins (expected a list)"}
+foreign:
+  description: Files of others that are in the way and were left, by O(foreign).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    filename:
+      description: The file.
+      type: str
+      sample: 87-podman-bridge.conflist
+    kind:
+      description:
+        - V(first) for one that sorts before ours, V(broken) for one that does and cannot be loaded, V(sibling) for one of the same name in
+          another extension, V(vendor) for the default of a package.
+      type: str
+      sample: vendor
+    message:
+      description: The same in words.
+      type: str
+      sample: 87-podman-bridge.conflist is a default of podman and would be the pod network if it came first
+    harmful:
+      description: Whether it does harm as things are.
+      type: bool
+      sample: false
+  sample: []
 problems:
   description: Everything that is wrong with the options, found together. The message has the same as one line.
   returned: when an option is wrong

@@ -326,6 +326,41 @@ winner:
   returned: success and a network was named
   type: str
   sample: 10-kubenet.conflist
+shadowed_by:
+  description: For each valid file that pods do not get, the one that comes before it.
+  returned: success and a network was named
+  type: dict
+  sample: {99-loopback.conf: 10-mynet.conflist}
+invalid_files:
+  description: For each file that the container runtime cannot load, the reason. One that comes first takes the node's pod network down.
+  returned: success and a network was named
+  type: dict
+  sample: {20-old.conflist: "has no plugins (expected a list)"}
+foreign:
+  description: Files of others that are in the way and were left, by O(networks[].foreign).
+  returned: success and a network was named
+  type: list
+  elements: dict
+  contains:
+    filename:
+      description: The file.
+      type: str
+      sample: 87-podman-bridge.conflist
+    kind:
+      description:
+        - V(first) for one that sorts before ours, V(broken) for one that does and cannot be loaded, V(sibling) for one of the same name in
+          another extension, V(vendor) for the default of a package.
+      type: str
+      sample: vendor
+    message:
+      description: The same in words.
+      type: str
+      sample: 87-podman-bridge.conflist is a default of podman and would be the pod network if it came first
+    harmful:
+      description: Whether it does harm as things are.
+      type: bool
+      sample: false
+  sample: []
 problems:
   description: Everything that is wrong with the options, found together. The message has the same as one line.
   returned: when an option is wrong
@@ -359,7 +394,8 @@ from ansible_collections.kubenode.network.plugins.module_utils._node import argu
 
 def main() -> None:
     spec = argument_spec()
-    module = AnsibleModule(argument_spec=spec, required_one_of=[list(spec)], supports_check_mode=True)
+    sections = [name for name in spec if name != "force"]
+    module = AnsibleModule(argument_spec=spec, required_one_of=[sections], supports_check_mode=True)
     open_all(module, lambda: open_sections(module.params))
 
 

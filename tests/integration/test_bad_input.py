@@ -109,6 +109,12 @@ CASES = {
             ({"filename": "05-ours.conflist"}, "filename: '05-ours.conflist' is the file of the network ours (expected another name"),
             ({"filename": "99-loopback.conf"}, "filename: '99-loopback.conf' is the name of the loopback file"),
         ],
+        "foreign": [
+            ({"foreign": "maybe"}, "value of foreign must be one of: report, disable, refuse"),
+            ({"foreign": "refuse", "priority": 30}, "foreign: refuse, but in /etc/cni/net.d 15-there.conflist sorts before 30-mynet.conflist (expected that"),
+            ({"foreign": "refuse", "priority": 30}, "foreign: refuse, but in /etc/cni/net.d 20-single.conf sorts before 30-mynet.conflist (expected that"),
+        ],
+        "force": [({"force": "perhaps"}, "argument 'force' is of type str and we were unable to convert to bool")],
         "cni_version": [
             ({"cni_version": "9.9.9"}, "cni_version: '9.9.9' is not a version of the CNI specification"),
             ({"cni_version": "1.0"}, "with three parts"),
@@ -232,7 +238,10 @@ CASES = {
             ({"networks": [{"name": "n", "plugins": [BRIDGE], "filename": "10-a.conflist"},
                            {"name": "m", "plugins": [BRIDGE], "filename": "10-a.conflist"}]},
              "networks[1].filename: '10-a.conflist' is given twice"),
+            ({"networks": [{"name": "n", "plugins": [BRIDGE], "priority": 18, "foreign": "refuse"}]},
+             "networks[0].foreign: refuse, but in /etc/cni/net.d 15-there.conflist sorts before 18-n.conflist"),
         ],
+        "force": [({"force": "perhaps"}, "argument 'force' is of type str and we were unable to convert to bool")],
     },
     "pod_cidr": {
         "cluster_cidrs": [

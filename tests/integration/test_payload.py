@@ -18,10 +18,10 @@ NEEDS = {
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins"}, {"file"}),
-    "cni_config": ({"networks", "bridged"}, {"file", "cni_entry"}),
-    "portmap": ({"networks", "bridged", "portmap"}, {"file", "cni_entry"}),
-    "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
-                     {"bridge", "cni_entry", "dedup", "file", "masquerade", "sysctl"}),
+    "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file"}),
+    "portmap": ({"networks", "bridged", "directory", "portmap"}, {"file", "cni_entry", "cni_file"}),
+    "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged", "directory"},
+                     {"bridge", "cni_entry", "cni_file", "dedup", "file", "masquerade", "sysctl"}),
 }
 
 

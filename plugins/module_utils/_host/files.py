@@ -155,6 +155,15 @@ def symlink(path: str, target: str) -> None:
             os.unlink(temporary)
 
 
+def rename(path: str, new: str) -> None:
+    """Gives a file another name in its folder, in place of whatever has that name."""
+    try:
+        os.rename(path, new)
+        _sync_folder(os.path.dirname(new))
+    except OSError as error:
+        raise NodeError(f"{path} cannot be renamed to {new}: {error.strerror}") from error
+
+
 def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
     try:
         os.chown(path, owner, group)

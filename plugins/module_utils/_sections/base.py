@@ -20,6 +20,16 @@ from .._host import links, runtime
 Options = t.Mapping[str, t.Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What was said of a network beside its content: where its options stand (``networks[0]``), whether to go on where pods
+    are cut off, and whether nobody wrote it down, because it follows from the bridge."""
+
+    prefix: str
+    force: bool
+    follows: bool
+
+
 @dataclasses.dataclass
 class Planned:
     """What the sections of a run are about to do, for those behind them."""
@@ -35,8 +45,12 @@ class Planned:
     files: dict[str, str] = dataclasses.field(default_factory=dict)
     #: path of a loopback file -> the one want for it, whoever asks
     loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
+    #: path of a CNI file of ours -> the part that writes it
+    parts: dict[str, Part] = dataclasses.field(default_factory=dict)
     #: name of a network that goes -> its folder
     removed_networks: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: name of a network of this run -> what was said beside its content
+    chosen: dict[str, Chosen] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -50,6 +64,8 @@ class Run:
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+    #: path of the options that are being looked at, e.g. ``networks[0]``; empty in a module of their own
+    prefix: str = ""
     planned: Planned = dataclasses.field(default_factory=Planned)
     cleanups: list[t.Callable[[], None]] = dataclasses.field(default_factory=list)
 

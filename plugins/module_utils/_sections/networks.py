@@ -14,15 +14,14 @@ import typing as t
 from .._cni import entries, loader, model, versions
 from .._cni.kinds import closest
 from .._converge import Part, Want
-from .._document import Document
 from .._errors import NodeError, Problem
 from .._host import files, plugins
 from .._resource import Resource
-from .._resources import cni_entry, file
-from . import bridged
-from .base import STATE, Options, Run, normal, removal
+from .._resources import cni_entry, cni_file, file
+from . import bridged, directory
+from .base import STATE, Chosen, Options, Run, normal, removal
 
-NAME = "networks"
+NAME = directory.NETWORKS
 OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "priority": {"type": "int", "default": 10},
@@ -31,11 +30,13 @@ OPTIONS: dict[str, t.Any] = {
     "plugins": {"type": "list", "elements": "dict"},
     "loopback": {"type": "bool", "default": False},
     "mode": {"type": "str", "default": "0644"},
+    "foreign": {"type": "str", "choices": ["report", "disable", "refuse"], "default": "report"},
+    "force": {"type": "bool", "default": False},
     "conf_dir": {"type": "path"},
     "bin_dirs": {"type": "list", "elements": "path"},
     "state": STATE,
 }
-LOOPBACK_FILE = "99-loopback.conf"
+LOOPBACK_FILE = directory.LOOPBACK_FILE
 PORTMAP = "portmap"  # the section of the document that may add its entry to a network of ours
 
 
@@ -89,6 +90,7 @@ def _is_single(name: str) -> bool:
 
 
 def parts(options: Options, run: Run) -> list[Part]:
+    run.planned.chosen[options["name"]] = Chosen(run.prefix, options["force"], bool(options.get("follows")))
     if options["state"] == "absent":
         return _removal(options, run)
     desired = {
@@ -98,6 +100,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         "plugins": _on_bridge(_chain(options, run), run),
         "loopback": options["loopback"],
         "mode": f"{int(options['mode'], 8):04o}",
+        "foreign": options["foreign"],
         "follows": options.get("follows"),
     }
     _check_portmap(options["name"], desired, run)
@@ -139,7 +142,10 @@ def own_part(name: str, desired: dict[str, t.Any], entry: dict[str, t.Any] | Non
     wants.append(_file_want(path, text, desired["mode"]))
     if desired["loopback"]:
         wants += _loopback_wants(name, folder, desired, run)
-    return Part(NAME, name, desired, wants, revive)
+    wants += directory.kept_aside(name, desired, run)
+    part = Part(NAME, name, desired, wants, revive)
+    run.planned.parts[path] = part
+    return part
 
 
 def _file_want(path: str, text: str, mode: str) -> Want:
@@ -295,44 +301,8 @@ def networks_in(folder: str) -> dict[str, str]:
 
 
 def finish(run: Run) -> None:
-    """What the loader will see when the run is done; refuses a folder in which the loopback file would be the network."""
-    folders = {os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values())
-    for folder in sorted(folders):
-        view = loader.view(run.loader, _texts_after(folder, run, run.document))
-        run.results["winner"] = view.winner
-        if view.winner == LOOPBACK_FILE:
-            text = f"absent would leave {os.path.join(folder, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"
-            run.refuse("state", text)
-        for path in run.planned.files:
-            _report_winner(path, folder, view, run)
-        if folder in run.planned.removed_networks.values() and view.winner and os.path.join(folder, view.winner) not in run.planned.files:
-            run.warnings.append(f"{NAME}: new pods now get the network of {view.winner} in {folder}")
-
-
-def _report_winner(path: str, folder: str, view: loader.Verdict, run: Run) -> None:
-    name = os.path.basename(path)
-    if os.path.dirname(path) != folder or name == LOOPBACK_FILE or name == view.winner:
-        return
-    if view.error:
-        run.warnings.append(f"{NAME}: {folder} does not load: {view.error}")
-    elif os.path.join(folder, view.winner or "") not in run.planned.files:
-        run.warnings.append(f"{NAME}: {view.winner} sorts before {name} in {folder}, so pods get the network of {view.winner}")
-
-
-def _texts_after(folder: str, run: Run, document: Document) -> dict[str, str | None]:
-    """The loadable files of the folder as they will be: those there now, less what is removed, plus what is written."""
-    ours = {(NAME, name) for name in (*run.planned.removed_networks, *run.results.get(NAME, {}))}  # planned ones may change their file
-    leaving = {
-        oid.partition(":")[2]
-        for section, name in ours
-        for oid, record in document.objects(section, name).items()
-        if record["found"] is None and ours.issuperset(document.holders(oid))
-    }
-    names = [name for name in files.entries(folder) if loader.is_loadable(name) and os.path.join(folder, name) not in leaving]
-    texts = {name: files.read_text(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
-    texts.update({os.path.basename(path): text for path, text in run.planned.files.items() if os.path.dirname(path) == folder})
-    return texts
+    directory.finish(run)
 
 
 def revive(object_id: str) -> Resource:
-    return file.revive(object_id, folders_stay=True)
+    return cni_file.revive(object_id) if object_id.startswith("cni_file:") else file.revive(object_id, folders_stay=True)

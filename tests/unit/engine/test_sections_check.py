@@ -259,6 +259,7 @@ def test_problems_of_the_portmap_entry_name_the_option(given, path):
 
 def node(**given):
     params = dict.fromkeys([*(section.NAME for section in _node.SECTIONS), networks.NAME])
+    params["force"] = False
     for name, values in given.items():
         section = next((section for section in _node.SECTIONS if name == section.NAME), None)
         params[name] = [options(networks, **one) for one in values] if section is None else options(section, **values)

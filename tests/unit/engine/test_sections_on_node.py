@@ -63,7 +63,7 @@ def test_an_old_file_that_somebody_else_had_before_comes_back_and_wins(disk):
     disk.converge(Part("networks", "n", {"conf_dir": str(disk.root), "filename": old.name}, [disk.want(old, LIST.encode())], networks.revive))
     _part, run = plan_network(disk, "10-n.conflist")
     assert run.results["winner"] == "05-n.conflist"
-    assert run.warnings == [f"networks: 05-n.conflist sorts before 10-n.conflist in {disk.root}, so pods get the network of 05-n.conflist"]
+    assert run.warnings == [f"networks: in {disk.root} 05-n.conflist sorts before 10-n.conflist, so pods get the network of 05-n.conflist"]
 
 
 # kubenet_bridge

@@ -1,0 +1,210 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""The directory of CNI files as a whole, once every network of the run is planned: what the loader will see, which files of
+others are in the way, and whose pods would lose their network."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from .._cni import foreign, loader, model, stranding
+from .._converge import Part, Want
+from .._host import files, leases
+from .._resources import cni_file
+from .base import Chosen, Run
+
+NETWORKS = "networks"
+LOOPBACK_FILE = "99-loopback.conf"
+_SHOWN = 5
+
+Texts = dict[str, t.Optional[str]]
+
+
+def kept_aside(name: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
+    """Files of others that this network put aside in earlier runs and that are still there: they stay so."""
+    if desired.get("foreign") != "disable":
+        return []
+    held = [cni_file.revive(oid) for oid in run.document.objects(NETWORKS, name) if oid.startswith("cni_file:")]
+    return [Want(resource, cni_file.DISABLED) for resource in held if resource.read() is not None]
+
+
+def finish(run: Run) -> None:
+    """Tells what the loader will see when the run is done. Refuses a folder in which the loopback file would be the network,
+    files of others where that was asked for, and changes that cut off pods."""
+    folders = {os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values())
+    for path in sorted(folders):
+        folder = Folder(path, run)
+        folder.put_aside()
+        folder.report()
+        folder.check_loopback()
+        folder.check_pods()
+
+
+class Folder:
+    """One directory before and after the run."""
+
+    def __init__(self, path: str, run: Run) -> None:
+        self.path = path
+        self.run = run
+        self.before = _texts(path)
+        self.after = self._texts_after()
+        #: our networks of this run, by their files
+        self.main = [os.path.basename(file) for file in run.planned.parts if os.path.dirname(file) == path]
+        self.ours = self._written()
+        self.findings = self._findings()
+
+    @property
+    def view(self) -> loader.Verdict:
+        return loader.view(self.run.loader, self.after)
+
+    def _leaving(self) -> dict[str, t.Any]:
+        """Path -> record, of the files in this folder that no network of ours will hold any more."""
+        run, document = self.run, self.run.document
+        changing = {(NETWORKS, name) for name in (*run.planned.removed_networks, *run.results.get(NETWORKS, {}))}  # planned ones may change their file
+        records = {oid: record for section, name in changing for oid, record in document.objects(section, name).items()}
+        paths = {oid.partition(":")[2]: oid for oid in records if changing.issuperset(document.holders(oid))}
+        return {path: (oid, records[oid]) for path, oid in paths.items() if os.path.dirname(path) == self.path}
+
+    def _written(self) -> set[str]:
+        """The files of this folder that are ours when the run is done."""
+        names = self.run.document.instances(NETWORKS)
+        ids = [oid for name in names for oid in self.run.document.objects(NETWORKS, name) if oid.startswith("file:")]
+        recorded = {oid.partition(":")[2] for oid in ids} - set(self._leaving())
+        return {os.path.basename(path) for path in recorded | set(self.run.planned.files) if os.path.dirname(path) == self.path}
+
+    def _texts_after(self) -> Texts:
+        """The loadable files as they will be: those there now, less what goes, plus what is given back and what is written."""
+        texts = dict(self.before)
+        for path, (oid, record) in self._leaving().items():
+            name = os.path.basename(path)
+            if oid.startswith("cni_file:") and cni_file.revive(oid).read() == cni_file.DISABLED:
+                texts[name] = files.read_text(path + cni_file.SUFFIX)
+            elif oid.startswith("file:") and record["found"] is None:
+                texts.pop(name, None)
+            elif oid.startswith("file:") and loader.is_loadable(name):
+                texts[name] = _found_text(path, record["found"])
+        for want in (want for part in self._parts() for want in part.wants if want.state == cni_file.DISABLED):
+            texts.pop(os.path.basename(want.resource.id), None)
+        planned = self.run.planned.files
+        texts.update({os.path.basename(path): text for path, text in planned.items() if os.path.dirname(path) == self.path})
+        return texts
+
+    def _parts(self) -> list[Part]:
+        return [part for path, part in self.run.planned.parts.items() if os.path.dirname(path) == self.path]
+
+    def _findings(self) -> list[foreign.Finding]:
+        return foreign.findings(self.run.loader, self.view, self.after, self.ours, self.main)
+
+    def put_aside(self) -> None:
+        """Plans what the networks say of the files of others: ``refuse`` or ``disable`` them."""
+        for part in self._parts():
+            word = (part.desired or {}).get("foreign", "report")
+            if word == "refuse":
+                self._refuse(self._chosen(part.instance), self.findings)
+            elif word == "disable":
+                part.wants += [Want(cni_file.CniFile(os.path.join(self.path, found.filename)), cni_file.DISABLED) for found in self.findings]
+                for found in self.findings:
+                    self.after.pop(found.filename, None)
+                self.findings = []
+
+    def _chosen(self, name: str) -> Chosen:
+        return self.run.planned.chosen.get(name, Chosen("", False, False))
+
+    def _refuse(self, chosen: Chosen, found: t.Sequence[foreign.Finding]) -> None:
+        for finding in found:
+            text = f"refuse, but in {self.path} {finding.message} (expected that file taken away, or foreign=disable)"
+            self._problem(chosen, "foreign", text)
+
+    def _problem(self, chosen: Chosen, option: str, message: str) -> None:
+        self.run.refuse(f"{chosen.prefix}.{option}" if chosen.prefix else option, message)
+
+    def report(self) -> None:
+        run, view = self.run, self.view
+        run.results["winner"] = view.winner
+        run.results["shadowed_by"] = view.shadowed_by
+        run.results["invalid_files"] = view.invalid
+        run.results["foreign"] = [dataclasses.asdict(found) for found in self.findings]
+        if run.problems or not self.main:
+            self._report_successor()
+            return
+        run.warnings += [f"{NETWORKS}: in {self.path} {found.message}" for found in self.findings if found.harmful]
+        if view.error and not any(found.harmful for found in self.findings):
+            run.warnings.append(f"{NETWORKS}: {self.path} does not load: {view.error}")
+        elif view.winner not in self.ours and run.loader.default_network:
+            text = f"the container runtime is told to use {run.loader.default_network}, so pods get the network of {view.winner}"
+            run.warnings.append(f"{NETWORKS}: {text}")
+
+    def _report_successor(self) -> None:
+        winner = self.view.winner
+        if self.path in self.run.planned.removed_networks.values() and winner and winner not in self.main:
+            self.run.warnings.append(f"{NETWORKS}: new pods now get the network of {winner} in {self.path}")
+
+    def check_loopback(self) -> None:
+        if self.view.winner == LOOPBACK_FILE:
+            text = f"absent would leave {os.path.join(self.path, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"
+            self.run.refuse("state", text)
+
+    def check_pods(self) -> None:
+        """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
+        forced = any(self._chosen(name).force for name in self.run.planned.chosen)
+        after = _in_use(self.view, self.after)
+        for name, config in _in_use(loader.view(self.run.loader, self.before), self.before).items() if not forced else ():
+            reasons = stranding.stranding(config, after.get(name))
+            holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
+            if holders:
+                self._refuse_to_strand(name, reasons, list(holders.values()))
+
+    def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
+        planned = self.run.planned
+        chosen = planned.chosen.get(name) or next(iter(planned.chosen.values()), Chosen("", False, False))
+        option = "state" if name in planned.removed_networks else "pod_cidrs" if chosen.follows else "plugins" if name in planned.chosen else "name"
+        text = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(holders)} (expected these pods to be moved away first, or force=true)"
+        self._problem(chosen, option, text)
+
+
+def _texts(folder: str) -> Texts:
+    names = [name for name in files.entries(folder) if loader.is_loadable(name) and not os.path.isdir(os.path.join(folder, name))]
+    return {name: files.read_text(os.path.join(folder, name)) for name in names}
+
+
+def _found_text(path: str, found: t.Mapping[str, t.Any]) -> str | None:
+    """The text of a file that is given back."""
+    if "symlink" in found:
+        return files.read_text(os.path.join(os.path.dirname(path), found["symlink"]))
+    return b"".join(files.kept(found["sha256"]).chunks()).decode("utf-8", "replace")
+
+
+def _in_use(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:
+    """Network -> configuration, of those that pods get. In a folder that does not load any valid one may have pods."""
+    names = view.winners or ([name for name in view.order if name not in view.invalid] if view.error else [])
+    found: dict[str, dict[str, t.Any]] = {}
+    for name in names:
+        config = model.parse(texts[name] or "", name)
+        found.setdefault(config.get("name", ""), config)
+    return found
+
+
+def _data_dir(config: t.Mapping[str, t.Any]) -> str:
+    """Where host-local keeps the network's leases."""
+    for plugin in config.get("plugins", [config]):
+        section = plugin.get("ipam")
+        if isinstance(section, dict) and isinstance(section.get("dataDir"), str):
+            return str(section["dataDir"])
+    return leases.DATA_DIR
+
+
+def _pods(holders: t.Sequence[leases.Holder]) -> str:
+    """``2 pods: 10.244.1.2 (5f2a1b…), 10.244.1.3 (…)``; those whose namespace is gone are said to be."""
+    shown = [f"{', '.join(holder.addresses) or 'no address'} of {holder.container_id[:12]}{_gone(holder)}" for holder in holders[:_SHOWN]]
+    more = f" and {len(holders) - _SHOWN} more" if len(holders) > _SHOWN else ""
+    return f"{len(holders)} pod{'s' if len(holders) != 1 else ''}: {', '.join(shown)}{more}"
+
+
+def _gone(holder: leases.Holder) -> str:
+    return "" if holder.netns_alive is not False else ", whose network namespace is gone"
