@@ -7,8 +7,8 @@
 """The documented keys of the reference plugins (containernetworking/plugins), as one table.
 
 A plugin ignores a key it does not know without a word, so a misspelt option looks like one that has no effect. Sources
-are the plugins' configuration structs up to 1.9.1; ``since`` and ``until`` name releases of the plugins and are not
-judged here yet. Types that are not in the table pass unchecked.
+are the plugins' configuration structs up to 1.9.1; ``since`` and ``until`` name releases of the plugins (judged in
+``releases``; held against the binaries of 0.9.0, 1.1.1 and 1.9.1). Types that are not in the table pass unchecked.
 """
 
 from __future__ import annotations
@@ -397,14 +397,16 @@ PLUGINS: t.Mapping[str, Plugin] = {
                     Object("a requested option", {"option": Key(Text()), "skipDefault": Key(Bool())}),
                     'a list such as [{"option": "subnet-mask"}]',
                 ),
+                since="1.1.0",
             ),
             "provide": Key(
                 List(
                     Object("a provided option", {"option": Key(Text()), "value": Key(Text()), "fromArg": Key(Text())}),
                     'a list such as [{"option": "host-name", "fromArg": "K8S_POD_NAME"}]',
                 ),
+                since="1.1.0",
             ),
-            "priority": Key(Int(0, 2**31 - 1)),
+            "priority": Key(Int(0, 2**31 - 1), since="1.6.0"),
         },
     ),
 }

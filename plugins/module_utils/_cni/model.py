@@ -21,6 +21,7 @@ from .._errors import Problem
 from .ipam import check_ipam
 from .keys import CHAINED, INTERFACE, IPAM, PLUGINS, Plugin
 from .kinds import Problems, either, show
+from .releases import Release, check_plugin
 from .versions import older
 
 # Specification, section 1: reserved since 1.0.0, for what passes between runtime and plugin.
@@ -160,16 +161,63 @@ def _check_json(value: t.Any, path: str) -> Problems:
         yield Problem(path, f"{value!r} cannot be written as JSON (expected e.g. a string in quotes)")
 
 
-def plugin_types(plugins: t.Sequence[t.Any]) -> list[tuple[str, str]]:
-    """``(type, path)`` of every program a network runs: each plugin and, after it, its IPAM plugin."""
-    found = []
+def check_releases(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release], path: str = "plugins") -> list[Problem]:
+    """What the installed plugins, by type, do not know or do wrongly. Plugins that are right by themselves (``check_plugins``)
+    are expected; what cannot be decided passes."""
+    problems: list[Problem] = []
+    for name, part, where in _programs(plugins, path):
+        release = releases.get(name, Release())
+        problems.extend(check_plugin(name, part, release, where))
+        if name == "portmap" and part.get("backend") == "nftables" and release.is_before("1.9.0") and not release.lacks("1.6.0"):
+            text = f"'nftables' captures forwarded traffic with the installed portmap, {release}: CVE-2025-67499"
+            problems.append(Problem(f"{where}.backend", f"{text} (expected release 1.9.0 or newer, or iptables)"))
+    return problems
+
+
+def doubts(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release], path: str = "plugins") -> list[Problem]:
+    """What may go wrong with the installed plugins, by type (``pitfalls`` 17 and those after the table)."""
+    found: list[Problem] = []
+    for name, part, where in _programs(plugins, path):
+        if name in _DOUBTS:
+            found.extend(_DOUBTS[name](part, releases.get(name, Release()), where))
+    return found
+
+
+def _portmap_doubts(entry: t.Mapping[str, t.Any], release: Release, path: str) -> Problems:
+    if entry.get("backend") == "nftables" and not release.lacks("1.6.0"):
+        if entry.get("masqAll") is True and release.may_be_before("1.9.2"):
+            yield Problem(f"{path}.masqAll", "true has no effect with backend: nftables up to release 1.9.1 (expected backend: iptables)")
+        if release.may_be_before("1.9.0") and not release.is_before("1.9.0"):
+            text = f"'nftables' captures forwarded traffic before release 1.9.0 (CVE-2025-67499); the installed portmap is {release}"
+            yield Problem(f"{path}.backend", f"{text} (expected release 1.9.0 or newer)")
+    capabilities = entry.get("capabilities")
+    if release.is_before("0.9.0") and isinstance(capabilities, dict) and capabilities.get("portMappings") is True:
+        text = f"UDP host ports go on to pods that are gone with the installed portmap, {release} (expected release 0.9.0 or newer)"
+        yield Problem(f"{path}.capabilities.portMappings", text)
+
+
+def _bridge_doubts(entry: t.Mapping[str, t.Any], release: Release, path: str) -> Problems:
+    vlan = next((key for key in ("vlan", "vlanTrunk") if entry.get(key)), None)
+    if vlan and "preserveDefaultVlan" not in entry and not release.lacks("1.3.0", words=("preserveDefaultVlan",)):
+        text = f"missing beside {vlan}: {show(entry[vlan])}, pods keep VLAN 1 up to release 1.7.1 and lose it from 1.8.0 on (expected true or false)"
+        yield Problem(f"{path}.preserveDefaultVlan", text)
+
+
+_DOUBTS: t.Mapping[str, t.Callable[[t.Mapping[str, t.Any], Release, str], Problems]] = {"bridge": _bridge_doubts, "portmap": _portmap_doubts}
+
+
+def _programs(plugins: t.Sequence[t.Any], path: str) -> t.Iterator[tuple[str, t.Mapping[str, t.Any], str]]:
+    """``(type, its part, path)`` of each plugin and, after it, its IPAM plugin."""
     for index, plugin in enumerate(plugins):
         inner = plugin.get("ipam") if isinstance(plugin, dict) else None
-        for holder, path in ((plugin, f"plugins[{index}].type"), (inner, f"plugins[{index}].ipam.type")):
-            name = holder.get("type") if isinstance(holder, dict) else None
-            if isinstance(name, str) and name:
-                found.append((name, path))
-    return found
+        for part, where in ((plugin, f"{path}[{index}]"), (inner, f"{path}[{index}].ipam")):
+            if isinstance(part, dict) and isinstance(part.get("type"), str) and part["type"]:
+                yield part["type"], part, where
+
+
+def plugin_types(plugins: t.Sequence[t.Any]) -> list[tuple[str, str]]:
+    """``(type, path)`` of every program a network runs: each plugin and, after it, its IPAM plugin."""
+    return [(name, f"{path}.type") for name, _part, path in _programs(plugins, "plugins")]
 
 
 def build(name: str, cni_version: str, plugins: t.Sequence[t.Mapping[str, t.Any]], *, single: bool) -> dict[str, t.Any]:

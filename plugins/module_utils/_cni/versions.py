@@ -20,6 +20,16 @@ from .._errors import Problem
 # Source: SPEC.md at the tags spec-v0.1.0 .. spec-v1.1.0.
 SPEC_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
+# Loader -> releases from which on it speaks each version, newest first (cni.md 2.5: the libcni that it is built with).
+_LOADERS: t.Mapping[str, t.Sequence[tuple[str, str]]] = {
+    "containerd": (("2.0", "1.1.0"), ("1.6", "1.0.0"), ("0.0", "0.4.0")),
+    "crio": (("1.32", "1.1.0"), ("0.0", "1.0.0")),
+    "podman": (("0.0", "1.0.0"),),
+    "dockershim": (("0.0", "0.4.0"),),
+}
+# Every runtime that Kubernetes still supports speaks it.
+_COMMON = "1.0.0"
+
 _THREE_PARTS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _NOT_A_RELEASE = "this is the version of the CNI specification, not the release of the plugins"
 
@@ -29,9 +39,13 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
+def well_formed(version: object) -> bool:
+    return isinstance(version, str) and _THREE_PARTS.fullmatch(version) is not None
+
+
 def older(version: str | None, limit: str) -> bool:
     """Whether a well-formed ``version`` lies before ``limit``; one that is absent or malformed does not."""
-    return isinstance(version, str) and _THREE_PARTS.fullmatch(version) is not None and number(version) < number(limit)
+    return version is not None and well_formed(version) and number(version) < number(limit)
 
 
 def check_version(version: object, path: str) -> list[Problem]:
@@ -49,14 +63,22 @@ def check_version(version: object, path: str) -> list[Problem]:
     return [Problem(path, f"{version!r} is not a version of the CNI specification ({known}); {_NOT_A_RELEASE}")]
 
 
-def choose(supported: t.Mapping[str, t.Sequence[str]], ceiling: str = "1.0.0") -> str | None:
-    """The highest specification version up to ``ceiling`` that every plugin supports, or ``None``.
+def ceiling(loader: str, release: str) -> str:
+    """The highest version that the loader (``containerd``, ``crio``, ...) of this release (``1.6.20``) speaks; where one of the two
+    is not known, what today's speak."""
+    spoken = _LOADERS.get(loader, (("0.0", _COMMON),))
+    if not release:
+        return min(spoken[0][1], _COMMON, key=number)
+    return next(version for first, version in spoken if number(release)[:2] >= number(first))
 
-    ``supported`` maps a plugin's name to its VERSION answer. The ceiling is what the loader knows; 1.0.0 is known to
-    every runtime that Kubernetes still supports.
+
+def choose(supported: t.Mapping[str, t.Sequence[str]], highest: str = _COMMON) -> str | None:
+    """The highest specification version up to ``highest`` that every plugin supports, or ``None``.
+
+    ``supported`` maps a plugin's name to its VERSION answer; ``highest`` is the loader's ceiling.
     """
     for version in reversed(SPEC_VERSIONS):
-        if number(version) <= number(ceiling) and not unsupported(version, supported):
+        if number(version) <= number(highest) and not unsupported(version, supported):
             return version
     return None
 

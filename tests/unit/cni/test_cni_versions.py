@@ -77,3 +77,28 @@ def test_unsupported_names_the_plugins_in_order():
 )
 def test_older(version, limit, answer):
     assert versions.older(version, limit) is answer
+
+
+@pytest.mark.parametrize(
+    ("loader", "release", "highest"),
+    [
+        ("containerd", "1.4.13", "0.4.0"),
+        ("containerd", "1.6.20", "1.0.0"),
+        ("containerd", "1.7.24", "1.0.0"),
+        ("containerd", "2.0", "1.1.0"),
+        ("containerd", "2.1.9", "1.1.0"),
+        ("containerd", "", "1.0.0"),
+        ("crio", "1.24.6", "1.0.0"),
+        ("crio", "1.31.9", "1.0.0"),
+        ("crio", "1.32.0", "1.1.0"),
+        ("crio", "", "1.0.0"),
+        ("podman", "4.3.1", "1.0.0"),
+        ("dockershim", "1.23.17", "0.4.0"),
+        ("dockershim", "", "0.4.0"),
+        ("libcni", "", "1.0.0"),
+        ("", "", "1.0.0"),
+    ],
+)
+def test_what_a_loader_speaks(loader, release, highest):
+    """cni.md 2.5."""
+    assert versions.ceiling(loader, release) == highest
