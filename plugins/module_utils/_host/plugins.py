@@ -6,13 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import mmap
 import os
+import re
 import stat
 import typing as t
 
 from .._errors import NodeError
-from .process import run
+from . import files
+from .process import output, run
+
+#: What programs answered. In /run, because the numbers of devices, which are part of a file's identity, change at a boot.
+CACHE = "/run/kubenode-network/plugins.json"
+SCHEMA = 1
+
+# A struct's tag, as Go keeps it in the binary for its JSON decoder: json:"portIsolation,omitempty".
+_TAG = re.compile(rb'json:"([A-Za-z0-9_.-]+)[",]')
 
 
 def locate(name: str, bin_dirs: t.Sequence[str]) -> str | None:
@@ -30,6 +42,42 @@ def installed(bin_dirs: t.Sequence[str]) -> list[str]:
     return sorted({entry.name for folder in bin_dirs if os.path.isdir(folder) for entry in os.scandir(folder) if entry.is_file()})
 
 
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What a program says of itself. ``versions``: its answer to VERSION. ``about``: what it prints when it is only asked
+    what it is. ``tags``: the JSON names of its structs."""
+
+    versions: tuple[str, ...] = ()
+    about: str = ""
+    tags: frozenset[str] = frozenset()
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return {"versions": list(self.versions), "about": self.about, "tags": sorted(self.tags)}
+
+    @classmethod
+    def from_dict(cls, data: t.Mapping[str, t.Any]) -> Probe:
+        """Raises ValueError, KeyError or TypeError where ``data`` is none of ``as_dict``."""
+        texts = [*data["versions"], data["about"], *data["tags"]]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("not a probe")
+        return cls(tuple(data["versions"]), data["about"], frozenset(data["tags"]))
+
+
+def probe(path: str) -> Probe:
+    """Asks a CNI plugin for its versions."""
+    return Probe(tuple(supported_versions(path)))
+
+
+def probe_reference(path: str) -> Probe:
+    """Asks a reference plugin for all; others may do anything when they are run without a command."""
+    return Probe(tuple(supported_versions(path)), run([path], timeout=20).stderr, _tags(path))
+
+
+def probe_runtime(path: str) -> Probe:
+    """Asks a container runtime what it is."""
+    return Probe(about=output([path, "--version"], timeout=20))
+
+
 def supported_versions(path: str) -> list[str]:
     """The CNI spec versions that a plugin says it supports (SPEC section 2, VERSION)."""
     if not os.stat(path).st_mode & stat.S_IXUSR:
@@ -41,3 +89,79 @@ def supported_versions(path: str) -> list[str]:
         said = (result.stderr or result.stdout).strip().replace("\n", "; ")[:200]
         raise NodeError(f"{path} does not answer VERSION as a CNI plugin does: {said or 'it prints nothing'}") from error
     return [version for version in versions if isinstance(version, str)]
+
+
+def _tags(path: str) -> frozenset[str]:
+    found = set()
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(b'json:"')
+        while at >= 0:
+            tag = _TAG.match(data, at)
+            found.update([tag[1].decode()] if tag else [])
+            at = data.find(b'json:"', at + 1)
+    return frozenset(found)
+
+
+class Probes:
+    """Answers of programs, each asked once for as long as its file stays the one it is.
+
+    Those of files that may change without a sign are not kept: scripts, which run other programs, and files in /proc, which
+    is where binaries are that are not installed yet.
+    """
+
+    def __init__(self, entries: dict[str, tuple[list[int], Probe]] | None = None) -> None:
+        self._entries = entries or {}
+        self._is_new = False
+
+    @classmethod
+    def load(cls, path: str = CACHE) -> Probes:
+        """The answers of earlier runs, or none where they cannot be read or trusted."""
+        try:
+            return cls({name: (item["key"], Probe.from_dict(item)) for name, item in _read(path).items()})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return cls()
+
+    def of(self, path: str, ask: t.Callable[[str], Probe]) -> Probe:
+        """The program's answer, or NodeError."""
+        key = _key(path)
+        kept = self._entries.get(path)
+        if kept and kept[0] == key:
+            return kept[1]
+        answer = ask(path)
+        if _may_be_kept(path) and _key(path) == key:
+            self._entries[path] = (key, answer)
+            self._is_new = True
+        return answer
+
+    def save(self, path: str = CACHE) -> None:
+        """Keeps the answers if there are new ones, without those of files that are gone. Failing is no error: programs will
+        be asked again."""
+        if not self._is_new:
+            return
+        probes = {name: {"key": key, **answer.as_dict()} for name, (key, answer) in self._entries.items() if os.path.isfile(name)}
+        text = json.dumps({"schema": SCHEMA, "probes": probes})
+        with contextlib.suppress(NodeError, OSError):
+            files.make_folder(os.path.dirname(path), 0o700)
+            files.write(path, files.Bytes(text.encode()), mode=0o600)
+
+
+def _read(path: str) -> dict[str, t.Any]:
+    """The probes in the cache. Somebody else's file is not believed."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
+            raise ValueError(f"{path} is not ours")
+        data = json.load(file)
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"{path} is of another release of this collection")
+    return data["probes"]
+
+
+def _key(path: str) -> list[int]:
+    info = os.stat(path)
+    return [info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
+
+
+def _may_be_kept(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF" and not path.startswith("/proc/")

@@ -16,8 +16,8 @@ import typing as t
 
 from .._errors import NodeError
 
-#: sudo and cron often leave the sbin folders out, where the firewall tools live.
-PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+#: sudo and cron often leave out the sbin folders, where the firewall tools live, and /usr/local, where containerd may.
+PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 
 
 def find(program: str) -> str | None:

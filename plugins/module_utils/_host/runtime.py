@@ -13,7 +13,9 @@ import re
 import typing as t
 
 from .._errors import NodeError
+from . import process
 from .files import read_text
+from .plugins import Probes, probe_runtime
 
 CONTAINERD = "/etc/containerd/config.toml"
 CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
@@ -41,7 +43,7 @@ def read() -> Settings:
     CRI is switched off, as Docker installs it, does not count."""
     text = read_text(CONTAINERD)
     tables = {} if text is None else _tables(CONTAINERD, text)
-    if text is not None and not _CRI & set(_texts(tables.get("disabled_plugins"))):
+    if text is not None and not _is_off(tables):
         return _settings(CONTAINERD, tables)
     texts = {path: read_text(path) for path in [CRIO[0], *_drop_ins(CRIO[1])]}
     network: dict[str, t.Any] = {}
@@ -52,6 +54,42 @@ def read() -> Settings:
             network.update(said)
             last = path if said or not last else last
     return _settings(last, {"crio": {"network": network}}) if last else Settings()
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """A container runtime that is there: ``containerd``, ``crio`` or ``podman``, and its release, "" when that is not known."""
+
+    name: str
+    release: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.release}" if self.release else self.name
+
+
+def installed(settings: Settings, probes: Probes) -> Installed | None:
+    """The runtime that has the node's pods: the one that is configured, else the first of these that is installed. podman has
+    its own pods on any node, so it comes last; a containerd without CRI has none."""
+    off = _is_off(_tables(CONTAINERD, read_text(CONTAINERD) or ""))
+    for name in [settings.name] if settings.name else ["containerd", "crio", "podman"]:
+        path = None if off and name == "containerd" else process.find(name)
+        if path is not None:
+            return Installed(name, _release(path, probes))
+    return None
+
+
+def _release(path: str, probes: Probes) -> str:
+    """``1.6.20`` of ``containerd github.com/containerd/containerd 1.6.20~ds1 ...``; "" where the program does not say."""
+    try:
+        said = probes.of(path, probe_runtime).about
+    except NodeError:
+        return ""
+    found = re.search(r"(?:^|\s)v?([0-9]+(?:\.[0-9]+){1,2})(?![0-9.])", said)
+    return found[1] if found else ""
+
+
+def _is_off(containerd: t.Mapping[str, t.Any]) -> bool:
+    return bool(_CRI & set(_texts(containerd.get("disabled_plugins"))))
 
 
 def _drop_ins(folder: str) -> list[str]:

@@ -15,7 +15,8 @@ from .._cni import loader
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
-from .._host import links, runtime
+from .._host import links, plugins, runtime
+from .._host.runtime import Installed
 
 Options = t.Mapping[str, t.Any]
 
@@ -85,6 +86,19 @@ class Run:
         """Who reads the files: without a configured runtime containerd, the one that is strictest."""
         settings = self.runtime
         return loader.Loader(settings.name or "containerd", None, settings.max_conf_num, settings.default_network)
+
+    @functools.cached_property
+    def installed_runtime(self) -> Installed | None:
+        """The container runtime that is on the node."""
+        return runtime.installed(self.runtime, self.probes)
+
+    @functools.cached_property
+    def probes(self) -> plugins.Probes:
+        """What programs say of themselves. In check mode, what is new is not kept."""
+        probes = plugins.Probes.load()
+        if not self.check:
+            self.cleanups.append(probes.save)
+        return probes
 
 
 class Section(t.Protocol):

@@ -9,7 +9,7 @@ import sys
 import pytest
 import tomllib
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
-from ansible_collections.kubenode.network.plugins.module_utils._host import runtime
+from ansible_collections.kubenode.network.plugins.module_utils._host import plugins, process, runtime
 
 V2 = """\
 version = 2
@@ -228,3 +228,73 @@ def test_the_own_reader_finds_what_tomllib_finds(text):
 def test_that_comparison_compares_something():
     assert len(dict(leaves(tomllib.loads(ODD)))) == 12
     assert dict(leaves(tomllib.loads(V3)))["plugins", "io.containerd.cri.v1.runtime", "cni", "bin_dirs"] == ["/opt/cni/bin", "/usr/libexec/cni"]
+
+
+SAID = {
+    "containerd github.com/containerd/containerd 1.6.20~ds1 1.6.20~ds1-1+deb12u3\n": "1.6.20",
+    "containerd github.com/containerd/containerd/v2 2.1.9+unknown \n": "2.1.9",
+    "containerd github.com/containerd/containerd v1.7.24 88bf19b2105c8b17560993bee28a01ddc2f97182\n": "1.7.24",
+    "containerd containerd.io 1.6.33 d2d58213f83a351ca8f528a95fbd145f5654e957\n": "1.6.33",
+    "containerd github.com/containerd/containerd/v2 v2.0.0-rc.1 1\n": "2.0.0",
+    "crio version 1.32.0\n   GitCommit:      1.99\n": "1.32.0",
+    "podman version 4.3.1\n": "4.3.1",
+    "containerd (devel)\n": "",
+    "": "",
+}
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Programs of a node: ``put("containerd", what it prints)``."""
+    monkeypatch.setattr(process, "PATH", str(tmp_path / "bin"))
+
+    def put(name, said, status=0):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        path = tmp_path / "bin" / name
+        path.write_text(f"#!/bin/sh\n[ \"$*\" = --version ] && printf %s '{said}'\nexit {status}\n")
+        path.chmod(0o755)
+
+    return put
+
+
+def installed():
+    return runtime.installed(runtime.read(), plugins.Probes())
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_the_release_that_a_runtime_says(node, programs, said):
+    programs("containerd", said)
+    assert installed() == runtime.Installed("containerd", SAID[said])
+
+
+def test_a_runtime_that_cannot_be_run_is_of_no_known_release(node, programs):
+    programs("containerd", "containerd x 1.6.20", status=1)
+    assert installed() == runtime.Installed("containerd") and str(installed()) == "containerd"
+
+
+def test_the_runtime_that_is_configured_is_the_one(node, programs):
+    assert installed() is None
+    programs("podman", "podman version 4.3.1")
+    assert str(installed()) == "podman 4.3.1"
+    programs("crio", "crio version 1.32.0")
+    assert str(installed()) == "crio 1.32.0"
+    programs("containerd", "containerd x 1.7.24 y")
+    assert str(installed()) == "containerd 1.7.24"
+    node("crio", CRIO)
+    assert str(installed()) == "crio 1.32.0"
+    node("containerd", V3)
+    assert str(installed()) == "containerd 1.7.24"
+    node("containerd", f'disabled_plugins = ["cri"]\n{V3}')
+    assert str(installed()) == "crio 1.32.0"
+
+
+def test_dockers_containerd_does_not_run_pods(node, programs):
+    programs("containerd", "containerd containerd.io 1.7.24 x")
+    node("containerd", 'disabled_plugins = ["cri"]\n')
+    assert installed() is None
+
+
+def test_a_runtime_that_is_configured_but_not_there(node, programs):
+    programs("crio", "crio version 1.32.0")
+    node("containerd", V3)
+    assert installed() is None
