@@ -11,7 +11,8 @@ import os
 import re
 import typing as t
 
-from .._cni import entries, loader, model, versions
+from .._cni import entries, loader, model, releases, versions
+from .._cni.keys import PLUGINS
 from .._cni.kinds import closest
 from .._converge import Part, Want
 from .._errors import NodeError, Problem
@@ -224,31 +225,49 @@ def bin_dirs(value: t.Sequence[str] | None, run: Run) -> list[str]:
 
 
 def resolve_version(chain: list[t.Any], wanted: str, folders: t.Sequence[str], run: Run) -> str:
-    """The CNI version for a chain whose every plugin, IPAM plugins included, has to be there and to support it."""
-    supported: dict[str, list[str]] = {}
+    """The CNI version for a chain whose every plugin, IPAM plugins included, has to be there, to support it, and to know its
+    part of the chain."""
+    probes: dict[str, plugins.Probe] = {}
     for name, path in model.plugin_types(chain):
-        if name not in supported:
+        if name not in probes:
             answer = _ask(name, path, folders, run)
             if answer is not None:
-                supported[name] = answer
+                probes[name] = answer
     if plugins.locate("loopback", folders) is None and "loopback" not in run.planned.plugins:
         run.warnings.append(f"{NAME}: the plugin loopback is not in {', '.join(folders)}; containerd needs it for every pod")
+    _judge(chain, probes, run)
+    supported = {name: probe.versions for name, probe in probes.items()}
     if wanted == "auto":
         return _chosen(supported, run)
     for name in versions.unsupported(wanted, supported):
         run.refuse("cni_version", f"{wanted!r} is not supported by the installed {name} (it supports {', '.join(supported[name])})")
+    runtime = run.installed_runtime
+    if runtime and runtime.release and versions.older(_ceiling(run), wanted):
+        run.refuse("cni_version", f"{wanted!r} is not supported by the installed {runtime} (it supports up to {_ceiling(run)})")
     return wanted
 
 
+def _judge(chain: list[t.Any], probes: t.Mapping[str, plugins.Probe], run: Run) -> None:
+    installed = {name: releases.recognise(name, probe.versions, probe.about, probe.tags) for name, probe in probes.items()}
+    run.problems += model.check_releases(chain, installed)
+    run.warnings += [str(doubt) for doubt in model.doubts(chain, installed)]
+
+
+def _ceiling(run: Run) -> str:
+    runtime = run.installed_runtime
+    return versions.ceiling(runtime.name, runtime.release) if runtime else versions.ceiling("", "")
+
+
 def _chosen(supported: t.Mapping[str, t.Sequence[str]], run: Run) -> str:
-    version = versions.choose(supported)
+    version = versions.choose(supported, _ceiling(run))
     if version is None:
         answers = "; ".join(f"{name}: {', '.join(known)}" for name, known in supported.items())
-        run.refuse("cni_version", f"auto finds no version that every plugin supports ({answers})")
+        reader = f"; {run.installed_runtime}: up to {_ceiling(run)}" if run.installed_runtime else ""
+        run.refuse("cni_version", f"auto finds no version that every plugin supports ({answers}{reader})")
     return version or ""
 
 
-def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] | None:
+def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> plugins.Probe | None:
     if name in run.planned.plugins and run.planned.bin_dir in folders:
         binary: str | None = run.planned.plugins[name]()
     else:
@@ -257,7 +276,7 @@ def _ask(name: str, path: str, folders: t.Sequence[str], run: Run) -> list[str] 
         _missing(name, path, folders, run)
         return None
     try:
-        return plugins.supported_versions(binary)
+        return run.probes.of(binary, plugins.probe_reference if name in PLUGINS else plugins.probe)
     except NodeError as error:
         run.refuse(path, f"{name!r} does not work: {error}")
         return None
@@ -271,6 +290,8 @@ def _missing(name: str, path: str, folders: t.Sequence[str], run: Run) -> None:
     there = [*plugins.installed(folders), *run.planned.plugins]
     hint = closest(name, there)
     text = f"; did you mean {hint}?" if hint else ""
+    if name in PLUGINS and PLUGINS[name].since:
+        text = f"; the plugins have it from release {PLUGINS[name].since} on"
     expected = f"expected one of {', '.join(sorted(set(there)))}" if there else "there is no plugin at all; kubenode.network.cni_plugins installs them"
     run.refuse(path, f"{name!r} is not installed in {where} ({expected}){text}")
 

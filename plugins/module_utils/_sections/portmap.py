@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import typing as t
 
 from .._cni import entries, model
@@ -65,7 +66,7 @@ def _check_conditions(options: Options) -> list[Problem]:
 
 def _as_option(problem: Problem) -> Problem:
     """``plugins[1].markMasqBit`` of the entry is the option ``mark_masq_bit``."""
-    path = problem.path.replace("plugins[1].", "")
+    path = re.sub(r"^plugins\[[01]\]\.(?!type$)", "", problem.path)
     message = problem.message
     for key, option in KEYS.items():
         path, message = path.replace(key, option), message.replace(key, option)
@@ -109,7 +110,10 @@ def _in_own_network(options: Options, entry: dict[str, t.Any] | None, run: Run) 
 
 
 def _is_installed(options: Options, run: Run) -> bool:
-    networks.resolve_version([{"type": NAME}], "auto", networks.bin_dirs(options["bin_dirs"], run), run)
+    """Whether the plugin is, in a release that knows the options."""
+    before = len(run.problems)
+    networks.resolve_version([entries.portmap_entry(options)], "auto", networks.bin_dirs(options["bin_dirs"], run), run)
+    run.problems[before:] = [_as_option(problem) for problem in run.problems[before:]]
     return not run.problems
 
 
