@@ -47,6 +47,10 @@ _MESSAGES = """
     PodSandboxNetworkStatus { string ip = 1; repeated PodIP additional_ips = 2; }
     PodIP { string ip = 1; }
 
+    ListPodSandboxRequest { }
+    ListPodSandboxResponse { repeated PodSandbox items = 1; }
+    PodSandbox { string id = 1; PodSandboxMetadata metadata = 2; int32 state = 3; int64 created_at = 4; }
+
     StopPodSandboxRequest { string pod_sandbox_id = 1; }
     StopPodSandboxResponse { }
     RemovePodSandboxRequest { string pod_sandbox_id = 1; }
@@ -87,7 +91,7 @@ def _add_field(message: Any, repeated: bool, kind: str, name: str, number: int) 
         field.type = scalar
 
 
-_MESSAGE = _messages()
+MESSAGE = _messages()
 
 
 class CriError(RuntimeError):
@@ -164,6 +168,11 @@ class Cri:
         netns = next((space.get("path", "") for space in spaces if space["type"] == "network"), "")
         return SandboxStatus(answer.status.state == 0, ips, netns, details["pid"])
 
+    def sandboxes(self) -> list[dict[str, Any]]:
+        """{"id", "name", "namespace", "uid", "ready", "created_ns"} of each, also of those that were stopped."""
+        return [{"id": item.id, "name": item.metadata.name, "namespace": item.metadata.namespace, "uid": item.metadata.uid,
+                 "ready": item.state == 0, "created_ns": item.created_at} for item in self._call("ListPodSandbox").items]
+
     def stop(self, sandbox: str) -> None:
         self._call("StopPodSandbox", pod_sandbox_id=sandbox, timeout=60)
 
@@ -171,7 +180,7 @@ class Cri:
         self._call("RemovePodSandbox", pod_sandbox_id=sandbox, timeout=60)
 
     def _call(self, method: str, timeout: float = 10, **fields: Any) -> Any:
-        request, response = _MESSAGE[f"{method}Request"], _MESSAGE[f"{method}Response"]
+        request, response = MESSAGE[f"{method}Request"], MESSAGE[f"{method}Response"]
         call = self._channel.unary_unary(f"/{_PACKAGE}.RuntimeService/{method}", request.SerializeToString, response.FromString)
         try:
             return call(request(**fields), timeout=timeout)
