@@ -155,6 +155,15 @@ def test_the_runtimes_own_settings_decide_who_wins(node):
     assert any("the container runtime is told to use crio, so pods get the network of 20-crio.conflist" in warning for warning in result["warnings"])
 
 
+def test_cri_o_passes_over_what_its_plugins_cannot_do(node):
+    put(node, _05_x__conflist=other("x", "nowhere"), _06_y__conflist=json.dumps({"cniVersion": "1.1.0", "name": "y", "plugins": [{"type": "bridge"}]}))
+    node.write("/etc/crio/crio.conf", "[crio.network]\n")
+    result = config(node)
+    assert (result["winner"], result["invalid_files"]) == ("10-mynet.conflist", {
+        "05-x.conflist": "the plugin 'nowhere' is not installed",
+        "06-y.conflist": "the plugin 'bridge' does not speak CNI 1.1.0 (it speaks 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0)"})
+
+
 # living pods
 
 

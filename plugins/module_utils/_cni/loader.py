@@ -116,6 +116,25 @@ def view(
     return verdict
 
 
+def asks_plugins(loader: Loader) -> bool:
+    """Whether it runs VERSION on every plugin of a file before it takes the file."""
+    return loader.name in _TOLERANT
+
+
+def refusal(text: str, filename: str, answers: t.Mapping[str, t.Sequence[str]]) -> str | None:
+    """Why a loader that asks plugins does not take a file that parses: libcni ValidateNetworkList, IPAM plugins left out.
+    ``answers``: plugin type -> its VERSION answer, of those that are installed."""
+    config = parse(text, filename)
+    version = config.get("cniVersion") or "0.1.0"
+    for plugin in config.get("plugins", [config]):
+        name = plugin["type"]
+        if name not in answers:
+            return f"the plugin {show(name)} is not installed"
+        if version not in answers[name]:
+            return f"the plugin {show(name)} does not speak CNI {version} (it speaks {', '.join(answers[name])})"
+    return None
+
+
 def _order(loader: Loader, files: t.Iterable[str]) -> list[str]:
     names = [name for name in load_order(files) if _split(name)[1] in loader.extensions]
     if loader.name != "libcni":

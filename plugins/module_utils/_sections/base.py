@@ -83,9 +83,12 @@ class Run:
 
     @functools.cached_property
     def loader(self) -> loader.Loader:
-        """Who reads the files: without a configured runtime containerd, the one that is strictest."""
-        settings = self.runtime
-        return loader.Loader(settings.name or "containerd", None, settings.max_conf_num, settings.default_network)
+        """Who reads the files: without a runtime that is known containerd, the one that is strictest."""
+        settings, found = self.runtime, self.installed_runtime
+        if found is None or found.name == "podman":  # podman has its own pods on any node
+            found = Installed(settings.name or "containerd")
+        libcni = loader.libcni_of(found.name, [int(part) for part in found.release.split(".") if part])
+        return loader.Loader(found.name, libcni, settings.max_conf_num, settings.default_network)
 
     @functools.cached_property
     def installed_runtime(self) -> Installed | None:

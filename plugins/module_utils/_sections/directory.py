@@ -14,8 +14,10 @@ import os
 import typing as t
 
 from .._cni import foreign, loader, model, stranding
+from .._cni.keys import PLUGINS
 from .._converge import Part, Want
-from .._host import files, leases
+from .._errors import NodeError
+from .._host import files, leases, plugins
 from .._resources import cni_file
 from .base import Chosen, Run
 
@@ -53,6 +55,7 @@ class Folder:
         self.path = path
         self.run = run
         self.before = _texts(path)
+        self.folders = {name: _texts(os.path.join(path, name)) for name in files.entries(path) if os.path.isdir(os.path.join(path, name))}
         self.after = self._texts_after()
         #: our networks of this run, by their files
         self.main = [os.path.basename(file) for file in run.planned.parts if os.path.dirname(file) == path]
@@ -61,7 +64,29 @@ class Folder:
 
     @property
     def view(self) -> loader.Verdict:
-        return loader.view(self.run.loader, self.after)
+        return self._view(self.after)
+
+    def _view(self, texts: Texts) -> loader.Verdict:
+        return loader.view(self.run.loader, texts, broken=self._broken(texts), folders=self.folders)
+
+    def _broken(self, texts: Texts) -> dict[str, str]:
+        """Files whose plugins are missing or do not speak their version, where the runtime asks for that."""
+        if not loader.asks_plugins(self.run.loader):
+            return {}
+        view = loader.view(self.run.loader, texts)
+        valid = {name: texts[name] or "" for name in view.order if name not in view.invalid}
+        types = {plugin["type"] for name, text in valid.items() for plugin in _plugins(name, text)}
+        answers = {plugin: answer for plugin in sorted(types) if (answer := self._answer(plugin)) is not None}
+        reasons = {name: loader.refusal(text, name, answers) for name, text in valid.items()}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    def _answer(self, plugin: str) -> t.Sequence[str] | None:
+        planned, path = self.run.planned.plugins.get(plugin), plugins.locate(plugin, self.run.runtime.bin_dirs)
+        binary = planned() if planned else path
+        try:
+            return self.run.probes.of(binary, plugins.probe_reference if plugin in PLUGINS else plugins.probe).versions if binary else None
+        except NodeError:
+            return None
 
     def _leaving(self) -> dict[str, t.Any]:
         """Path -> record, of the files in this folder that no network of ours will hold any more."""
@@ -154,7 +179,7 @@ class Folder:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
         forced = any(self._chosen(name).force for name in self.run.planned.chosen)
         after = _in_use(self.view, self.after)
-        for name, config in _in_use(loader.view(self.run.loader, self.before), self.before).items() if not forced else ():
+        for name, config in _in_use(self._view(self.before), self.before).items() if not forced else ():
             reasons = stranding.stranding(config, after.get(name))
             holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
             if holders:
@@ -178,6 +203,11 @@ def _found_text(path: str, found: t.Mapping[str, t.Any]) -> str | None:
     if "symlink" in found:
         return files.read_text(os.path.join(os.path.dirname(path), found["symlink"]))
     return b"".join(files.kept(found["sha256"]).chunks()).decode("utf-8", "replace")
+
+
+def _plugins(name: str, text: str) -> list[t.Any]:
+    config = model.parse(text, name)
+    return list(config.get("plugins", [config]))
 
 
 def _in_use(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:

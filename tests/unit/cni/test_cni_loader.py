@@ -256,3 +256,19 @@ def test_bad_filename(name, messages):
     assert len(problems) == len(messages)
     for problem, message in zip(problems, messages):
         assert problem.message.startswith(message)
+
+
+@pytest.mark.parametrize("config, answers, reason", [
+    ({"plugins": [{"type": "bridge", "ipam": {"type": "none"}}]}, {"bridge": ["1.0.0"]}, None),
+    ({"plugins": [{"type": "bridge"}, {"type": "x"}]}, {"bridge": ["1.0.0"]}, "the plugin 'x' is not installed"),
+    ({"cniVersion": "1.1.0", "plugins": [{"type": "bridge"}]}, {"bridge": ["0.4.0", "1.0.0"]},
+     "the plugin 'bridge' does not speak CNI 1.1.0 (it speaks 0.4.0, 1.0.0)"),
+    ({"cniVersion": "", "plugins": [{"type": "bridge"}]}, {"bridge": ["0.1.0"]}, None),
+])  # fmt: skip
+def test_what_plugins_answer_decides_for_loaders_that_ask(config, answers, reason):
+    text = json.dumps({"cniVersion": "1.0.0", "name": "n", **config})
+    assert loader.refusal(text, "1.conflist", answers) == reason
+
+
+def test_who_asks_plugins():
+    assert [name for name in LOADERS if loader.asks_plugins(loader.Loader(name))] == ["crio", "podman", "dockershim"]
