@@ -22,6 +22,8 @@ from .._errors import NodeError
 #: Contents that were found on the node and may be wanted back, each under its SHA-256.
 STORE = "/var/lib/kubenode-network/found"
 CHUNK = 1 << 20
+#: There where SELinux is on.
+SELINUX = "/sys/fs/selinux/enforce"
 
 
 class Content(t.Protocol):
@@ -134,7 +136,7 @@ def _fill(file: t.BinaryIO, content: Content, path: str) -> None:
 
 def _label(temporary: str, path: str) -> None:
     """Gives the file the SELinux label of its final name; before the rename, or a loader might be denied."""
-    if not os.path.exists("/sys/fs/selinux/enforce"):
+    if not os.path.exists(SELINUX):
         return
     import selinux  # only there on SELinux hosts, as a package of the distribution that Ansible itself asks for
 

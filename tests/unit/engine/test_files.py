@@ -8,7 +8,9 @@ import errno
 import hashlib
 import os
 import stat
+import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,26 @@ def test_a_file_is_complete_before_it_has_its_name(tmp_path, monkeypatch):
     files.write(str(path), files.Bytes(b"new"), mode=0o640, owner=ME, group=MINE)
     assert seen == [(str(tmp_path), b"new", 0o640, b"old")]
     assert path.read_bytes() == b"new"
+
+
+@pytest.fixture
+def selinux(tmp_path, monkeypatch):
+    """A host where SELinux is on, as far as we ask: the calls in order, each with what the folder held."""
+    calls = []
+    library = types.ModuleType("selinux")
+    library.matchpathcon = lambda path, mode: (0, f"label of {path} {stat.S_ISREG(mode)}")
+    library.lsetfilecon = lambda path, label: calls.append((path, label, sorted(os.listdir(tmp_path))))
+    monkeypatch.setitem(sys.modules, "selinux", library)
+    monkeypatch.setattr(files, "SELINUX", "/proc/self/status")
+    return calls
+
+
+def test_a_file_has_the_selinux_label_of_its_name_before_it_has_the_name(tmp_path, selinux):
+    path = tmp_path / "10-mynet.conflist"
+    files.write(str(path), files.Bytes(b"x"), mode=0o644)
+    ((labelled, label, there),) = selinux
+    assert label == f"label of {path} True"
+    assert there == [os.path.basename(labelled)] and labelled.endswith(".tmp"), "it was there by its name already"
 
 
 def test_a_symbolic_link_is_replaced_and_not_followed(tmp_path):
