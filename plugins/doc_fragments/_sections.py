@@ -132,7 +132,9 @@ options:
   cni_version:
     description:
       - The version of the CNI specification that runtime and plugins speak. This is not the release of the plugins.
-      - V(auto) is the highest version up to V(1.0.0) that every plugin of O(plugins) supports. Each installed binary is asked for it.
+      - V(auto) is the highest version that every plugin of O(plugins), those for C(ipam) included, and the node's container runtime
+        support. Each installed binary is asked for it. Without a runtime on the node it is V(1.0.0) at most, which all of today's speak.
+      - A version that one of them does not support is refused.
     type: str
     default: auto
   plugins:
@@ -140,6 +142,8 @@ options:
       - The plugins of the network, in order, with the keys that the CNI specification and each plugin define.
       - Keys, types and values of the reference plugins are checked. Unknown keys, which CNI itself would ignore, are refused.
         Plugins of other types may have any keys.
+      - A key that the installed release of its plugin does not know is refused, too. The release is told from the binary itself,
+        also where the distribution has left its number out. What cannot be told passes.
       - The binary of every plugin, including those for C(ipam), must be installed.
       - In M(kubenode.network.node_network), an entry of type V(bridge) for the node's C(kubenet_bridge) takes over from that section
         what it does not say itself, namely C(mtu), C(hairpinMode), C(promiscMode), C(isGateway), C(ipMasq), and the C(ranges) and
@@ -217,7 +221,7 @@ options:
   masq_all:
     description:
       - Whether all traffic to host ports is masqueraded, which hides the client's address from the pod.
-      - Needs plugins of release 1.2.0 or later.
+      - Needs plugins of release 1.2.0 or later. Refused with an older one.
     type: bool
   mark_masq_bit:
     description:
@@ -243,7 +247,9 @@ options:
     elements: str
   backend:
     description:
-      - The firewall in which the plugin writes its rules. Needs plugins of release 1.6.0 or later.
+      - The firewall in which the plugin writes its rules. Needs plugins of release 1.6.0 or later, and
+        V(nftables) of 1.9.0 or later, because the releases before capture traffic that is forwarded to other hosts (CVE-2025-67499).
+      - An older release is refused. A warning tells if the release is not known.
       - If not set, the plugin takes iptables where it can.
     type: str
     choices: [iptables, nftables]

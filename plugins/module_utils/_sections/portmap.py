@@ -111,9 +111,11 @@ def _in_own_network(options: Options, entry: dict[str, t.Any] | None, run: Run) 
 
 def _is_installed(options: Options, run: Run) -> bool:
     """Whether the plugin is, in a release that knows the options."""
-    before = len(run.problems)
-    networks.resolve_version([entries.portmap_entry(options)], "auto", networks.bin_dirs(options["bin_dirs"], run), run)
-    run.problems[before:] = [_as_option(problem) for problem in run.problems[before:]]
+    folders = networks.bin_dirs(options["bin_dirs"], run)
+    problems, warnings = len(run.problems), len(run.warnings)
+    networks.resolve_version([entries.portmap_entry(options)], "auto", folders, run)
+    run.problems[problems:] = [_as_option(problem) for problem in run.problems[problems:]]
+    run.warnings[warnings:] = [str(_as_option(Problem(*text.split(": ", 1)))) for text in run.warnings[warnings:]]
     return not run.problems
 
 
