@@ -157,5 +157,5 @@ def _check_key(key: Key, value: t.Any, path: str, words: tuple[str, ...], instal
 
 def _check_word(kind: Choice, value: str, path: str, installed: _Installed) -> Problems:
     if installed.release.lacks(kind.words.get(value, "")):
-        known = either(word for word, since in kind.words.items() if not installed.release.lacks(since))
-        yield Problem(path, installed.does_not_know(value, kind.words[value], "", known))
+        known = [word for word, since in kind.words.items() if not installed.release.lacks(since)]
+        yield Problem(path, installed.does_not_know(value, kind.words[value], "", either(known or ["the key left out"])))
