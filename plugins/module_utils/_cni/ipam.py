@@ -191,11 +191,17 @@ def _static(plugin: Section, section: Section, path: str, cni_version: str | Non
     if addresses == [] and not _capable(plugin, "ips") and not _args_ips(plugin):
         yield Problem(f"{path}.addresses", 'missing (expected e.g. [{"address": "10.244.1.5/24"}])')
     links: list[Link] = []
+    seen: dict[t.Any, str] = {}
     for index, entry in enumerate(addresses if isinstance(addresses, list) else []):
         parsed = parse_cidr(entry.get("address")) if isinstance(entry, dict) else None
         if parsed is None:
             continue
         where, gateway = f"{path}.addresses[{index}]", parse_ip(entry.get("gateway"))
+        first = seen.setdefault(parsed, where)
+        if first != where:
+            yield Problem(f"{where}.address", f"{show(entry['address'])} is that of {first} (expected it once)")
+        if plugin.get("type") == "ptp" and "gateway" not in entry:
+            yield Problem(f"{where}.gateway", "missing, ptp routes everything through it (expected the node's address on the link)")
         links.append(Link(f"{where}.address", parsed[1], gateway))
         if gateway and gateway not in parsed[1]:
             text = f"{show(entry['gateway'])} is not in the address's network (expected an address of {parsed[1]})"
@@ -245,11 +251,26 @@ def _check_routes(plugin: Section, section: Section, path: str, links: t.Sequenc
         first = seen.setdefault((dst, taken, show([route.get("priority"), route.get("table")])), where)
         if first != where:
             yield Problem(f"{where}.dst", f"{show(route['dst'])} is the same route as {first} (expected it once)")
+        yield from _check_scope(route, where, dst, bool(gateway) or _gives_gateway(plugin, same))
         if gateway:
             yield from _check_gw(gateway, f"{where}.gw", dst, [link.network for link in same])
         elif "gw" not in route and dst.prefixlen == 0 and (same or not links) and plugin.get("isDefaultGateway") is True:
             text = f"{show(route['dst'])} without gw beside isDefaultGateway: true, which adds the same route"
             yield Problem(f"{where}.dst", f"{text} (expected no such route, or one with gw)")
+
+
+def _gives_gateway(plugin: Section, links: t.Sequence[Link]) -> bool:
+    """Whether the first address comes with a gateway, which routes of its family without ``gw`` then go through."""
+    own = plugin.get("type") == "bridge" and (plugin.get("isGateway") or plugin.get("isDefaultGateway"))
+    return bool(links) and bool(links[0].gateway or own)
+
+
+def _check_scope(route: Section, path: str, dst: Network, via_gateway: bool) -> Problems:
+    """The kernel wants a gateway to be nearer than what lies behind it (fib_check_nh), and ignores the scope in IPv6."""
+    scope, farthest = route.get("scope"), 252 if via_gateway else 254
+    if dst.version == 4 and isinstance(scope, int) and farthest < scope <= 255:
+        reason = "behind a gateway" if via_gateway else "anywhere"
+        yield Problem(f"{path}.scope", f"{scope} is too narrow for a destination {reason} (expected {farthest} or less)")
 
 
 def _check_gw(gateway: Address, path: str, dst: Network, networks: t.Sequence[Network]) -> Problems:

@@ -40,12 +40,16 @@ from .kinds import (
     Text,
     Together,
     closest,
+    parse_ip,
     show,
 )
 
 INTERFACE = "interface"
 CHAINED = "chained"
 IPAM = "ipam"
+
+# Interfaces without a peer on the node, where bandwidth sets its limits (measured: "has no veth peer").
+WITHOUT_PEER = ("macvlan", "ipvlan", "vlan", "dummy", "tap", "loopback")
 
 # What the runtimes or the reference plugins know (cni.dev conventions). Others are passed on as they are.
 CAPABILITIES = (
@@ -124,6 +128,40 @@ class TokenBucket(Rule):
             yield Problem(f"{path}.{self.burst}", text)
 
 
+@dataclasses.dataclass(frozen=True)
+class Conditions(Rule):
+    """Match arguments for portmap's rules, in the words of iptables or of nft; the plugin tells them apart by the first
+    character (portmap main.go detectBackendOfConditions) and takes iptables when ``backend`` is not there, except on a
+    host without. Their grammar is not judged, only what goes wrong by mistake: the other program's words, an option
+    and its value in one string, an address of the other family.
+    """
+
+    key: str
+    version: int
+
+    def check(self, value: t.Mapping[str, t.Any], path: str) -> Problems:
+        words = value.get(self.key)
+        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+            return
+        where, nft = f"{path}.{self.key}", value.get("backend") == "nftables"
+        if nft is words[0].startswith(("-", "!")):
+            other = "backend: nftables (expected nft's words" if nft else "the iptables backend (expected an option such as -s"
+            yield Problem(where, f"{show(words[0])} is not for {other} first)")
+            return
+        for index, word in enumerate(words):
+            if not nft and word.startswith(("-", "!")) and " " in word:
+                yield Problem(f"{where}[{index}]", f"{show(word)} is one word for iptables (expected each word as an entry of its own)")
+        yield from self._check_addresses(" ".join(words).split(), where)
+
+    def _check_addresses(self, words: t.Sequence[str], path: str) -> Problems:
+        for selector, *rest in zip(words, words[1:], [*words[2:], ""]):
+            word = rest[1] if rest[0] in ("!=", "==") else rest[0]
+            address = parse_ip(word.partition("/")[0]) if selector in _SELECTORS else None
+            if address and address.version != self.version:
+                yield Problem(path, f"{show(word)} is an IPv{address.version} address (expected an IPv{self.version} address)")
+
+
+_SELECTORS = ("-s", "--src", "--source", "-d", "--dst", "--destination", "saddr", "daddr")
 _IFNAME = "an interface name of 1 to 15 characters without /, :, % and white space"
 IFNAME = Text(r"(?!\.{1,2}$)[^\s/:%]{1,15}", _IFNAME)
 BRIDGE = Text(r"(?!\.{1,2}$|lo$)[^\s/:%]{1,15}", f"{_IFNAME}, other than lo")
@@ -305,6 +343,8 @@ PLUGINS: t.Mapping[str, Plugin] = {
         (
             NotBoth(Given("externalSetMarkChain", SET), Given("markMasqBit", SET)),
             NotBoth(Given("backend", "nftables"), Given("externalSetMarkChain", SET)),
+            Conditions("conditionsV4", 4),
+            Conditions("conditionsV6", 6),
         ),
     ),
     "bandwidth": _chained(

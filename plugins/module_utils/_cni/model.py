@@ -19,7 +19,7 @@ import typing as t
 
 from .._errors import Problem
 from .ipam import check_ipam
-from .keys import CHAINED, INTERFACE, IPAM, PLUGINS, Plugin
+from .keys import CHAINED, INTERFACE, IPAM, PLUGINS, WITHOUT_PEER, Plugin
 from .kinds import Problems, either, show
 from .releases import Release, check_plugin
 from .versions import older
@@ -79,7 +79,19 @@ def check_plugins(plugins: t.Any, path: str = "plugins", *, single: bool = False
                 text = f"{show(plugin['type'])} makes the pod's interface again, after {maker} (expected a chained plugin)"
                 problems.append(Problem(f"{where}.type", text))
             maker = maker or plugin["type"]
+        if maker in WITHOUT_PEER and _shapes(plugin):
+            text = f"'bandwidth' cannot shape the interface that {maker} makes, it has no peer (expected bridge or ptp before it)"
+            problems.append(Problem(f"{where}.type", text))
     return problems
+
+
+def _shapes(plugin: t.Any) -> bool:
+    """Whether it is a bandwidth plugin that has, or may get, something to do."""
+    if not isinstance(plugin, dict) or plugin.get("type") != "bandwidth":
+        return False
+    capabilities = plugin.get("capabilities")
+    asked = isinstance(capabilities, dict) and capabilities.get("bandwidth") is True
+    return asked or any(plugin.get(key) for key in ("ingressRate", "egressRate"))
 
 
 def _known(plugin: t.Any) -> Plugin | None:

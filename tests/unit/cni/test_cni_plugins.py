@@ -66,7 +66,7 @@ FULL = {
         "snat": False,
         "masqAll": True,
         "markMasqBit": 31,
-        "conditionsV4": ["!", "-s", "192.0.2.0/24"],
+        "conditionsV4": ["ip", "saddr", "!=", "192.0.2.0/24"],
         "conditionsV6": [],
         "backend": "nftables",
         "capabilities": {"portMappings": True},
@@ -573,7 +573,7 @@ def test_two_addresses_of_a_family_beside_ipmasq():
 def test_two_ipv4_gateways_on_a_bridge(option, ipam, path):
     text = "'10.2.0.0/24' needs 10.2.0.1/24 on the bridge beside 10.1.0.1/24 (expected one IPv4 gateway, or isGateway: false)"
     assert said([bridge(**{option: True}, ipam=ipam)]) == [f"plugins[0].ipam.{path}: {text}"]
-    assert said([{"type": "ptp", "ipam": ipam}]) == []
+    assert said([{"type": "macvlan", "ipam": ipam}]) == []
 
 
 @pytest.mark.parametrize("ipam", [DUAL, {**IPAM, "routes": [{"dst": "fd00:9::/64"}]}])
@@ -668,6 +668,84 @@ def test_every_key_has_a_type(name, key):
 def test_numbers_of_a_route(key):
     (text,) = said(ranges([R], routes=[{"dst": "10.0.0.0/8", key: -1}]))
     assert text.startswith(f"plugins[0].ipam.routes[0].{key}: -1 is out of range (expected 0..")
+
+
+STATIC = {"address": "10.5.0.2/24", "gateway": "10.5.0.1"}
+
+
+def test_every_address_of_ptp_comes_with_its_gateway():
+    """Measured: `numerical result out of range` without."""
+    addresses = [{"address": "10.5.0.2/24"}, {"address": "fd00:5::2/64", "gateway": "fd00:5::1"}]
+    plugin = {"type": "ptp", "ipam": {"type": "static", "addresses": addresses}}
+    text = "plugins[0].ipam.addresses[0].gateway: missing, ptp routes everything through it (expected the node's address on the link)"
+    assert said([plugin]) == [text]
+    assert said([{**plugin, "type": "bridge"}]) == []
+
+
+def test_an_address_is_given_once():
+    addresses = [STATIC, {"address": "10.5.0.3/24"}, STATIC]
+    text = "plugins[0].ipam.addresses[2].address: '10.5.0.2/24' is that of plugins[0].ipam.addresses[0] (expected it once)"
+    assert said([{"type": "macvlan", "ipam": {"type": "static", "addresses": addresses}}]) == [text]
+
+
+@pytest.mark.parametrize("limits", [{"ingressRate": 10**6, "ingressBurst": 10**6}, {"capabilities": {"bandwidth": True}}])
+def test_bandwidth_needs_an_interface_with_a_peer(limits):
+    """Measured with macvlan: `container interface eth0 has no veth peer`."""
+    plugins = [{"type": "macvlan", "ipam": IPAM}, {"type": "bandwidth", **limits}]
+    text = "plugins[1].type: 'bandwidth' cannot shape the interface that macvlan makes, it has no peer (expected bridge or ptp before it)"
+    assert said(plugins) == [text]
+    assert said([{"type": "ptp", "ipam": IPAM}, plugins[1]]) == []
+    assert said([plugins[0], {"type": "bandwidth"}]) == []
+
+
+SCOPE = "plugins[0].ipam.routes[0].scope: {} is too narrow for a destination {} (expected {} or less)"
+
+
+@pytest.mark.parametrize(
+    "gateway, scope, problem",
+    [
+        (True, 252, []),
+        (True, 253, [SCOPE.format(253, "behind a gateway", 252)]),
+        (True, 254, [SCOPE.format(254, "behind a gateway", 252)]),
+        (False, 254, []),
+        (False, 255, [SCOPE.format(255, "anywhere", 254)]),
+    ],
+)
+@pytest.mark.parametrize("maker", ["address", "route", "bridge"])
+def test_the_kernel_refuses_a_scope_that_is_narrower_than_the_gateways(maker, gateway, scope, problem):
+    """Measured, IPv4: `network is unreachable` from 253 on behind a gateway, `invalid argument` at 255 without."""
+    address, route, plugin = {"address": "10.5.0.2/24"}, {"dst": "172.16.0.0/12", "scope": scope}, {"type": "bridge"}
+    if gateway:
+        {"address": address, "route": route}.get(maker, {}).update({"gateway": "10.5.0.1"} if maker == "address" else {"gw": "10.5.0.1"})
+        plugin["isGateway"] = maker == "bridge"
+    assert said([{**plugin, "ipam": {"type": "static", "addresses": [address], "routes": [route]}}]) == problem
+
+
+def test_a_scope_means_nothing_in_ipv6():
+    routes = [{"dst": "fd77::/64", "scope": 255}]
+    assert said(ranges([{"subnet": "fd00:1::/64"}], routes=routes)) == []
+
+
+@pytest.mark.parametrize(
+    "key, words, backend, problem",
+    [
+        ("conditionsV4", ["-s", "192.0.2.1"], None, ""),
+        ("conditionsV4", ["!", "-s", "192.0.2.0/24"], "iptables", ""),
+        ("conditionsV4", ["-m", "comment", "--comment", "not from 2001:db8::1"], None, ""),
+        ("conditionsV6", ["ip6", "saddr", "!=", "2001:db8::/32"], "nftables", ""),
+        ("conditionsV4", ["ip saddr 192.0.2.1"], "nftables", ""),
+        ("conditionsV4", ["ip", "saddr", "192.0.2.1"], None, "V4: 'ip' is not for the iptables backend (expected an option such as -s first)"),
+        ("conditionsV4", ["meta", "mark", "1"], "iptables", "V4: 'meta' is not for the iptables backend (expected an option such as -s first)"),
+        ("conditionsV6", ["-s", "2001:db8::1"], "nftables", "V6: '-s' is not for backend: nftables (expected nft's words first)"),
+        ("conditionsV4", ["! -s 192.0.2.1"], None, "V4[0]: '! -s 192.0.2.1' is one word for iptables (expected each word as an entry of its own)"),
+        ("conditionsV4", ["-d", "2001:db8::1/64"], None, "V4: '2001:db8::1/64' is an IPv6 address (expected an IPv4 address)"),
+        ("conditionsV6", ["ip", "daddr", "!=", "192.0.2.1"], "nftables", "V6: '192.0.2.1' is an IPv4 address (expected an IPv6 address)"),
+    ],
+)
+def test_conditions_are_in_the_words_of_the_backend(key, words, backend, problem):
+    """Each refusal measured with portmap 1.9.1."""
+    entry = {**PORTMAP, key: words, **({"backend": backend} if backend else {})}
+    assert said([bridge(), entry]) == ([f"plugins[1].conditions{problem}"] if problem else [])
 
 
 def test_the_gateway_of_a_route_is_an_address():
