@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cri import Cri, CriError, Status
-from .space import Place, wait_for
+from .space import Place, clean_env, wait_for
 
 if TYPE_CHECKING:
     from .node import Node
+    from .programs import Program
 
 PACKAGE_CONFIG = "/etc/containerd/config.toml"
 _ROOT = "/run/testbed/containerd"
@@ -35,13 +36,16 @@ _SOCKET = "/run/containerd/containerd.sock"
 # A static program that sleeps and reaps; podman's package recommends it.
 _PAUSE = Path("/usr/bin/catatonit")
 _CRI_TABLE = re.compile(r'^(?P<indent>\s*)\[plugins\."io\.containerd\.(grpc\.v1\.cri|cri\.v1\.runtime)"\]$', re.MULTILINE)
+# containerd 2 reads version 2 as well, and makes a version 3 of it for itself.
 _PRIVATE = """version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/opt/cni/bin"
     conf_dir = "/etc/cni/net.d"
+    max_conf_num = {max_conf_num}
 """
 _CAP_SYS_RESOURCE = 24
+_EVENT = r'(?P<what>ignore|receiving change) event from cni conf dir: (?P<change>\w+)\s+"/etc/cni/net.d/(?P<name>[^"]*)".*'
 
 
 class Containerd:
@@ -49,26 +53,33 @@ class Containerd:
 
     package: with the configuration that Debian's package installs, at its place on the node (plugins in /usr/lib/cni).
     Else with one of its own that nobody on the node knows of, whose folders are the usual defaults (/opt/cni/bin).
+    program: another release than the installed one. max_conf_num: how many files it uses, 0 for all. debug: its log says
+    which changes of the folder it sees.
     """
 
     _made = 0
 
-    def __init__(self, node: Node, *, package: bool = False) -> None:
+    def __init__(self, node: Node, *, package: bool = False, program: Program | None = None, max_conf_num: int = 1,
+                 debug: bool = False) -> None:
         Containerd._made += 1
         self.node = node
         self.cgroup = f"/kubenode-{os.getpid()}-{Containerd._made}"
         self.config = PACKAGE_CONFIG if package else "/run/testbed/containerd.toml"
-        node.write(self.config, _runnable_here(_package_config() if package else _PRIVATE))
+        # Its shim is looked for in the same places.
+        self._env = {"PATH": f"{program.folder}/usr/bin:{clean_env()['PATH']}"} if program else {}
+        private = _PRIVATE.format(max_conf_num=max_conf_num)
+        node.write(self.config, _runnable_here(_package_config() if package else private))
         # On the command line, so that the package's file can stay as it is; overlayfs needs another file system than the node's.
-        folders = ["--root", _ROOT, "--state", "/run/containerd", "--address", _SOCKET]
-        with self._outside(_LOG).open("w") as log:
-            self._process = node.popen(["containerd", "--config", self.config, *folders], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.cri = Cri(str(self._outside(_SOCKET)), self.cgroup)
+        options = ["--root", _ROOT, "--state", "/run/containerd", "--address", _SOCKET, "--log-level", "debug" if debug else "info"]
+        with self.outside(_LOG).open("w") as log:
+            self._process = node.popen(["containerd", "--config", self.config, *options], env=self._env, stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log)
+        self.cri = Cri(str(self.outside(_SOCKET)), self.cgroup)
         try:
             wait_for(self._answers, 15, "containerd")
             self._load_pause_image()
         except BaseException:
-            print(self._outside(_LOG).read_text())
+            print(self.outside(_LOG).read_text())
             self.close()
             raise
 
@@ -90,13 +101,24 @@ class Containerd:
         shown = self.status().info["cniconfig"]["Networks"]
         return [json.loads(network["Config"]["Source"]) for network in shown if network["Config"]["Name"] != "cni-loopback"]
 
-    def log(self) -> list[dict[str, str]]:
-        """Its log as one object a line: time, level, msg and more. Lines of another form are under msg."""
-        return [_log_line(line) for line in self._outside(_LOG).read_text().splitlines()]
+    def log(self, start: int = 0) -> list[dict[str, str]]:
+        """Its log as one object a line: time, level, msg and more. Lines of another form are under msg. start: log_size then."""
+        return [_log_line(line) for line in self.outside(_LOG).read_bytes()[start:].decode().splitlines()]
+
+    def log_size(self) -> int:
+        return self.outside(_LOG).stat().st_size
 
     def load_errors(self) -> list[str]:
         """What it said about configuration that it could not load, its start left out."""
         return [line["error"] for line in self.log() if line["msg"].startswith("failed to reload cni configuration")]
+
+    def seen(self, start: int = 0) -> list[str]:
+        """The changes of the folder for which it loads anew: "RENAME 10-a.conf". Wants debug. start: as for log."""
+        found = [re.fullmatch(_EVENT, line["msg"]) for line in self.log(start)]
+        return [f"{event['change']} {event['name']}" for event in found if event and event["what"] != "ignore"]
+
+    def has_exited(self) -> bool:
+        return self._process.poll() is not None
 
     def pod(self, name: str, port_mappings: tuple[dict[str, Any], ...] = ()) -> Sandbox:
         """Start a pod without containers. Port mappings as Cri.run_sandbox wants them."""
@@ -123,7 +145,7 @@ class Containerd:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _outside(self, path: str) -> Path:
+    def outside(self, path: str) -> Path:
         """The node's path as this process sees it."""
         return Path(f"/proc/{self.node.pid}/root{path}")
 
@@ -136,11 +158,11 @@ class Containerd:
 
     def _load_pause_image(self) -> None:
         """Give it the image that its configuration names, whatever that is, so that no registry is asked."""
-        dumped = self.node.run(["containerd", "--config", self.config, "config", "dump"]).stdout
+        dumped = self.node.run(["containerd", "--config", self.config, "config", "dump"], env=self._env).stdout
         name = re.search(r"""^\s*(?:sandbox_image|sandbox) = ["'](.+)["']$""", dumped, re.MULTILINE).group(1)
         path = "/run/testbed/pause.tar"
-        self._outside(path).write_bytes(_pause_image(name))
-        self.node.run(["ctr", "--address", _SOCKET, "--namespace", "k8s.io", "images", "import", path])
+        self.outside(path).write_bytes(_pause_image(name))
+        self.node.run(["ctr", "--address", _SOCKET, "--namespace", "k8s.io", "images", "import", path], env=self._env)
 
     def _cgroups(self) -> list[Path]:
         """Folders of our pods in every hierarchy, innermost first."""

@@ -1,0 +1,289 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What we say of a directory, held against the programs that load it: containerd 1.6, 1.7 and 2.1, podman with CNI.
+
+Each directory of DIRECTORIES is shown to each loader; the sections are those of the facts (files, order, forms, plugins
+from sub-directories, parse errors, what readiness does not mean, containerd's number of files).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._cni import loader as prediction
+from ansible_collections.kubenode.network.plugins.module_utils._host import files
+from testbed import Node, wait_for
+from testbed.containerd import Containerd
+from testbed.cri import CriError
+from testbed.podman import DEFAULT, Podman
+from testbed.programs import Program
+
+SUITES = ("bookworm", "trixie", "sid")
+#: podman 4.3.1 and the library inside (its go.mod).
+PODMAN = prediction.Loader("podman", "1.1.2")
+CONF_DIR = "/etc/cni/net.d"
+IPAM = {"type": "host-local", "subnet": "10.1.0.0/24"}
+
+
+def conflist(name: str, /, **more: Any) -> str:
+    """A list whose bridge has its name, as podman shows it."""
+    bridge = {"type": "bridge", "bridge": f"br-{name}"[:15], "ipam": IPAM}
+    return json.dumps({"cniVersion": "0.4.0", "name": name, "plugins": [bridge], **more})
+
+
+def single(name: str | None, /, **more: Any) -> str:
+    named = {} if name is None else {"name": name}
+    return json.dumps({"cniVersion": "0.4.0", **named, "type": "bridge", **more})
+
+
+def without(text: str, *keys: str) -> str:
+    return json.dumps({key: value for key, value in json.loads(text).items() if key not in keys})
+
+
+class Link(NamedTuple):
+    target: str
+
+
+class Directory(NamedTuple):
+    """entries: a file's text, the entries of a sub-directory, a Link. broken: files whose plugins are not there, or do not
+    speak their version."""
+
+    entries: dict[str, Any]
+    broken: tuple[str, ...] = ()
+
+
+GOOD = conflist("good")
+LOOPBACK = '{"cniVersion": "0.4.0", "name": "lo", "type": "loopback"}'
+
+
+def alone(name: str) -> Directory:
+    """A file of that name beside a good one that comes last."""
+    text = conflist("first") if name.endswith(".conflist") else single("first")
+    return Directory({name: text, "zz.conflist": GOOD})
+
+
+def spoilt(text: str) -> Directory:
+    return Directory({"10-a.conflist": text, "20-b.conflist": GOOD})
+
+
+def listed(**more: Any) -> Directory:
+    return spoilt(conflist("changed", **more))
+
+
+def merged(*directories: Directory) -> Directory:
+    return Directory({name: entry for directory in directories for name, entry in directory.entries.items()})
+
+
+NAMES = ("10-a.conf", "10-a.conflist", "10-a.json", ".10-a.conf", ".10-a.conflist", "a.conf", "10-x.conf.json", ".conf", ".conflist",
+         "10-a.yaml", "10-a.conf.bak", "10-a.conflist.disabled", "10-a.CONF", "10-a.conf~", "10-a.conflist.tmp", "10-a.conf ", "conf",
+         ".10-x.conflist.a1b2.tmp", "10-a.conflist.cilium_bak", "10-a.conflist.dpkg-new", "\u00e9.conflist")
+
+DIRECTORIES: dict[str, Directory] = {
+    # 1.1 which files
+    **{f"name {name!r}": alone(name) for name in NAMES},
+    "nothing": Directory({}),
+    "nothing that counts": Directory({"README": "x", "10-a.conflist.disabled": GOOD}),
+    "a folder of a loadable name": Directory({"05-dir.conflist": {}, "10-a.conflist": GOOD}),
+    "a dangling link": Directory({"05-a.conflist": Link("nowhere"), "10-a.conflist": GOOD}),
+    "a dangling link behind": Directory({"10-a.conflist": GOOD, "15-a.conflist": Link("nowhere")}),
+    "a link": Directory({"05-a.conflist": Link("/etc/cni/elsewhere"), "10-a.conflist": GOOD}),
+    "a link to another file": Directory({"05-a.conflist": Link("20-b"), "20-b": conflist("linked"), "10-a.conflist": GOOD}),
+    "a bad file before": Directory({"05-a.conflist": "{", "10-a.conflist": GOOD}),
+    "a bad file behind": Directory({"10-a.conflist": GOOD, "20-a.conflist": "{"}),
+    "a bad single file before": Directory({"05-a.conf": "{}", "10-a.conflist": GOOD}),
+    "nothing but bad files": Directory({"05-a.conf": "{}", "10-a.conflist": "["}),
+    # 1.2 order
+    **{f"order {a} {b}": Directory({a: conflist("one"), b: conflist("two")}) for a, b in (
+        ("10-x.conflist", "9-x.conflist"), ("A.conflist", "a.conflist"), ("Z.conflist", "a.conflist"), (".x.conflist", "0.conflist"),
+        ("10-b.conflist", "10-a.conflist"), ("10-a-b.conflist", "10-a.conflist"), ("\u00e9.conflist", "z.conflist"), ("~.conflist", "z.conflist"))},
+    "siblings": Directory({"10-a.conflist": conflist("list"), "10-a.conf": single("single"), "10-a.json": single("json")}),
+    "all of them": merged(*(Directory({name: conflist(f"n{i}")}) for i, name in enumerate(
+        ("a.conflist", "Z.conflist", "9-x.conflist", "10-x.conflist", ".x.conflist", "A.conflist")))),
+    # 1.3 form
+    "a list in a .conf": Directory({"10-a.conf": conflist("list"), "20-b.conflist": GOOD}),
+    "a list in a .json": Directory({"10-a.json": conflist("list"), "20-b.conflist": GOOD}),
+    "a plugin in a .conflist": Directory({"10-a.conflist": single("plugin"), "20-b.conflist": GOOD}),
+    "a plugin without type": Directory({"10-a.conf": '{"name": "a"}', "20-b.conflist": GOOD}),
+    # 1.4 plugins from a sub-directory
+    "plugins in a folder only": Directory({"10-a.conflist": without(conflist("sub"), "plugins"), "sub": {"10-bridge.conf": single(None)}}),
+    "plugins in a folder as well": Directory({"10-a.conflist": conflist("sub"), "sub": {"20-p.conf": '{"type": "portmap"}'}}),
+    "a bad file in the folder": Directory({"10-a.conflist": conflist("sub"), "sub": {"20-p.conf": "{"}}),
+    "a file without type in the folder": Directory({"10-a.conflist": conflist("sub"), "sub": {"20-p.conf": '{"name": "x"}'}}),
+    "a bad file of another kind in the folder": Directory({"10-a.conflist": conflist("sub"), "sub": {"20-p.conflist": "{", "x.json": "{"}}),
+    "only inlined plugins": Directory({"10-a.conflist": conflist("sub", loadOnlyInlinedPlugins=True), "sub": {"20-p.conf": "{"}}),
+    "only inlined plugins, as a word": Directory({"10-a.conflist": conflist("sub", loadOnlyInlinedPlugins="true"), "sub": {"20-p.conf": "{"}}),
+    "only inlined plugins, and none": Directory({"10-a.conflist": without(conflist("sub", loadOnlyInlinedPlugins=True), "plugins"),
+                                                 "sub": {"20-p.conf": single(None)}, "20-b.conflist": GOOD}),
+    "an empty folder and no plugins": Directory({"10-a.conflist": without(conflist("sub"), "plugins"), "sub": {}, "20-b.conflist": GOOD}),
+    "an empty list and a folder": Directory({"10-a.conflist": conflist("sub", plugins=[]), "sub": {"10-b.conf": single(None)}}),
+    "another network's folder": Directory({"10-a.conflist": conflist("sub"), "other": {"20-p.conf": "{"}}),
+    # 1.5 parse errors
+    "empty": spoilt(""),
+    "white space": spoilt(" \n"),
+    "cut off": spoilt(GOOD[:40]),
+    "a comment": spoilt("// x\n" + GOOD),
+    "a trailing comma": spoilt(GOOD[:-1] + ",}"),
+    "a byte order mark": spoilt("\ufeff" + GOOD),
+    "text behind": spoilt(GOOD + "x"),
+    "null": spoilt("null"),
+    "a list": spoilt("[]"),
+    "NaN": spoilt(GOOD[:-1] + ', "x": NaN}'),
+    "a number too large for a double": spoilt(GOOD[:-1] + ', "x": 1e999}'),
+    "a key twice": spoilt('{"name": "early", ' + conflist("late")[1:]),
+    "keys in other letters": spoilt(conflist("a").replace('"plugins"', '"Plugins"')),
+    "a name in other letters": spoilt(conflist("a").replace('"name"', '"Name"')),
+    "a type in other letters": spoilt(conflist("a").replace('"type": "bridge"', '"Type": "bridge"')),
+    "half a surrogate pair": spoilt(conflist("a", x="\ud800")),
+    "no name": spoilt(without(GOOD, "name")),
+    "a single file without a name": Directory({"10-a.conf": single(None), "20-b.conflist": GOOD}),
+    **{f"name {value!r} in the file": listed(name=value) for value in (5, None, True, [], "", "a b", "a/b", "-a", "\u00e9")},
+    **{f"cniVersion {value!r}": listed(cniVersion=value) for value in (1.0, 1, None)},
+    **{f"cniVersion {value!r}": Directory(listed(cniVersion=value).entries, ("10-a.conflist",)) for value in (
+        "1.0", "1.1.0", "9.9", "9.9.9", "v1.0.0", "x")},
+    "no cniVersion": spoilt(without(GOOD.replace("good", "changed"), "cniVersion")),
+    **{f"cniVersions {value!r}": listed(cniVersions=value) for value in (
+        ["0.4.0", "1.0.0"], [], "1.0.0", [1.0], ["x"], ["1.0"], [""], ["1.0.0", "9.9.9"], None, ["1.0.0.0"])},
+    "cniVersions beside no version": spoilt(json.dumps({**json.loads(without(GOOD, "cniVersion")), "cniVersions": ["0.4.0"]})),
+    "no plugins": spoilt(without(GOOD, "plugins")),
+    **{f"plugins {value!r}": listed(plugins=value) for value in ({}, None, [], [5], [None], [[]], [{}], [{"type": ""}], [{"type": 5}], [{"type": None}])},
+    "the second plugin without type": listed(plugins=[{"type": "bridge"}, {"snat": True}]),
+    **{f"{key} {value!r}": listed(**{key: value}) for key in ("disableCheck", "disableGC", "loadOnlyInlinedPlugins")
+       for value in (True, False, "true", "false", "TRUE", "yes", "", 1, None)},
+    **{f"capabilities {value!r}": listed(plugins=[{"type": "bridge", "capabilities": value}]) for value in (
+        {"portMappings": True}, {"portMappings": "true"}, {"portMappings": None}, {"portMappings": 1}, [], None, "portMappings")},
+    **{f"ipam {value!r}": listed(plugins=[{"type": "bridge", "ipam": value}]) for value in ({}, None, [], "x", {"type": 5}, {"type": None})},
+    **{f"dns {value!r}": listed(plugins=[{"type": "bridge", "dns": value}]) for value in (
+        {}, None, [], {"nameservers": ["192.0.2.53"]}, {"nameservers": "192.0.2.53"}, {"nameservers": [5]}, {"domain": 5}, {"search": [None]})},
+    "a name in a plugin that is none": listed(plugins=[{"type": "bridge", "name": 5}]),
+    "a version in a plugin that is none": listed(plugins=[{"type": "bridge", "cniVersion": 1.0}]),
+    "unknown keys": listed(unknown=1, plugins=[{"type": "bridge", "unknown": {"a": [1]}}]),
+    "arguments of any kind": listed(plugins=[{"type": "bridge", "args": {"cni": 5}, "runtimeConfig": {}}]),
+    # 1.6 readiness is not correctness
+    "a plugin that is not there": Directory({"10-a.conflist": conflist("a", plugins=[{"type": "no-such"}]), "20-b.conflist": GOOD}, ("10-a.conflist",)),
+    "a path for a type": Directory({"10-a.conflist": conflist("a", plugins=[{"type": "a/b"}]), "20-b.conflist": GOOD}, ("10-a.conflist",)),
+    "nothing but loopback": Directory({"99-loopback.conf": LOOPBACK}),
+    # 7.1 number of files
+    "loopback behind": Directory({"10-a.conflist": GOOD, "99-loopback.conf": LOOPBACK}),
+    "loopback first": Directory({"01-loopback.conf": LOOPBACK, "10-a.conflist": GOOD}),
+    "three networks": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conf": single("three")}),
+    "the third of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conflist": "{"}),
+    "the second of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": "{", "3.conflist": conflist("three")}),
+    # 7.4 names
+    "two files with one name": Directory({"10-a.conflist": conflist("same", x=1), "20-b.conflist": conflist("same").replace("br-", "b2-")}),
+    "podman's own": Directory({"87-podman-bridge.conflist": conflist("podman")}),
+}
+
+
+def fill(folder: Path, entries: dict[str, Any]) -> None:
+    """Put entries, and nothing else, in a folder."""
+    for found in folder.iterdir():
+        shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
+    for name, entry in entries.items():
+        path = folder / name
+        if isinstance(entry, Link):
+            path.symlink_to(entry.target)
+        elif isinstance(entry, dict):
+            path.mkdir()
+            fill(path, entry)
+        else:
+            path.write_text(entry)
+
+
+ELSEWHERE = conflist("elsewhere")
+
+
+def texts(directory: Directory) -> dict[str, str | None]:
+    """The files as the prediction takes them: a link that leads nowhere cannot be read."""
+    seen = {"/etc/cni/elsewhere": ELSEWHERE, **directory.entries}
+    found = {name: seen.get(entry.target) if isinstance(entry, Link) else entry for name, entry in directory.entries.items()}
+    return {name: text for name, text in found.items() if not isinstance(text, dict)}
+
+
+def predicted(loader: prediction.Loader, directory: Directory) -> prediction.Verdict:
+    folders = {name: entry for name, entry in directory.entries.items() if isinstance(entry, dict)}
+    return prediction.view(loader, texts(directory), broken=dict.fromkeys(directory.broken, "broken"), folders=folders)
+
+
+def names(directory: Directory, winners: list[str]) -> list[str]:
+    """Networks of some files; a single one without a name has the empty one."""
+    return [json.loads(texts(directory)[winner]).get("name", "") for winner in winners]
+
+
+class Watched:
+    """A containerd whose last load is known to be of what is in its directory now."""
+
+    def __init__(self, suite: str, max_conf_num: int = 1) -> None:
+        self._stack = ExitStack()
+        self.program = Program("containerd", suite)
+        self.node = self._stack.enter_context(Node(uplink=False))
+        self.node.install_plugins()
+        (self.outside("/etc/cni") / "elsewhere").write_text(ELSEWHERE)
+        self.containerd = self._stack.enter_context(Containerd(self.node, program=self.program, max_conf_num=max_conf_num, debug=True))
+        self.folder = self.outside(CONF_DIR)
+        release = tuple(int(part) for part in self.program.version.split("."))
+        self.loader = prediction.Loader("containerd", prediction.libcni_of("containerd", release), max_conf_num)
+
+    def outside(self, path: str) -> Path:
+        return Path(f"/proc/{self.node.pid}/root{path}")
+
+    def settle(self) -> None:
+        """Changes are seen one after the other: what came before the first of two removals is loaded at the second."""
+        start = self.containerd.log_size()
+        for mark in (".mark1", ".mark2"):
+            (self.folder / mark).touch()
+            (self.folder / mark).unlink()
+        wait_for(lambda: "REMOVE .mark2" in self.containerd.seen(start), 10, "the changes of the folder to be seen")
+
+    def loaded(self) -> list[str] | None:
+        """Names of the networks in use, or None after a load that failed."""
+        return self.networks() if self.containerd.status().info["lastCNILoadStatus"] == "OK" else None
+
+    def networks(self) -> list[str]:
+        return [network.get("name", "") for network in self.containerd.networks()]
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module", params=[(suite, number) for suite in SUITES for number in (1, 0, 2)], ids=str)
+def watched(request):
+    made = Watched(*request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def podman():
+    with Node(uplink=False) as node:
+        node.install_plugins()
+        (Path(f"/proc/{node.pid}/root/etc/cni") / "elsewhere").write_text(ELSEWHERE)
+        node.run(["mkdir", CONF_DIR])
+        yield Podman(node)
+
+
+# What is loaded
+
+@pytest.mark.parametrize("directory", DIRECTORIES.values(), ids=DIRECTORIES.keys())
+def test_containerd_loads_what_we_say(watched, directory):
+    fill(watched.folder, directory.entries)
+    watched.settle()
+    verdict = predicted(watched.loader, directory)
+    assert watched.loaded() == (None if verdict.error else names(directory, verdict.winners)), verdict
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES.values(), ids=DIRECTORIES.keys())
+def test_podman_sees_what_we_say(podman, directory):
+    fill(Path(f"/proc/{podman.node.pid}/root{CONF_DIR}"), directory.entries)
+    verdict = predicted(PODMAN, directory)
+    bridges = {name: json.loads(texts(directory)[winner])["plugins"][0].get("bridge", "")
+               for name, winner in zip(names(directory, verdict.winners), verdict.winners)}
+    found, _warnings = podman.networks()
+    # Without a file it invents one.
+    assert found == {DEFAULT: "cni-podman0", **bridges}, verdict
