@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,7 +86,8 @@ NAMES = ("10-a.conf", "10-a.conflist", "10-a.json", ".10-a.conf", ".10-a.conflis
          "10-a.yaml", "10-a.conf.bak", "10-a.conflist.disabled", "10-a.CONF", "10-a.conf~", "10-a.conflist.tmp", "10-a.conf ", "conf",
          ".10-x.conflist.a1b2.tmp", "10-a.conflist.cilium_bak", "10-a.conflist.dpkg-new", "\u00e9.conflist")
 
-DIRECTORIES: dict[str, Directory] = {
+#: Which files, in which order, how many.
+FILES: dict[str, Directory] = {
     # 1.1 which files
     **{f"name {name!r}": alone(name) for name in NAMES},
     "nothing": Directory({}),
@@ -106,6 +108,18 @@ DIRECTORIES: dict[str, Directory] = {
     "siblings": Directory({"10-a.conflist": conflist("list"), "10-a.conf": single("single"), "10-a.json": single("json")}),
     "all of them": merged(*(Directory({name: conflist(f"n{i}")}) for i, name in enumerate(
         ("a.conflist", "Z.conflist", "9-x.conflist", "10-x.conflist", ".x.conflist", "A.conflist")))),
+    # 7.1 number of files
+    "loopback behind": Directory({"10-a.conflist": GOOD, "99-loopback.conf": LOOPBACK}),
+    "loopback first": Directory({"01-loopback.conf": LOOPBACK, "10-a.conflist": GOOD}),
+    "three networks": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conf": single("three")}),
+    "the third of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conflist": "{"}),
+    "the second of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": "{", "3.conflist": conflist("three")}),
+    # 7.4 names
+    "two files with one name": Directory({"10-a.conflist": conflist("same", x=1), "20-b.conflist": conflist("same").replace("br-", "b2-")}),
+    "podman's own": Directory({"87-podman-bridge.conflist": conflist("podman")}),
+}
+#: What is in them.
+CONTENTS: dict[str, Directory] = {
     # 1.3 form
     "a list in a .conf": Directory({"10-a.conf": conflist("list"), "20-b.conflist": GOOD}),
     "a list in a .json": Directory({"10-a.json": conflist("list"), "20-b.conflist": GOOD}),
@@ -169,16 +183,8 @@ DIRECTORIES: dict[str, Directory] = {
     "a plugin that is not there": Directory({"10-a.conflist": conflist("a", plugins=[{"type": "no-such"}]), "20-b.conflist": GOOD}, ("10-a.conflist",)),
     "a path for a type": Directory({"10-a.conflist": conflist("a", plugins=[{"type": "a/b"}]), "20-b.conflist": GOOD}, ("10-a.conflist",)),
     "nothing but loopback": Directory({"99-loopback.conf": LOOPBACK}),
-    # 7.1 number of files
-    "loopback behind": Directory({"10-a.conflist": GOOD, "99-loopback.conf": LOOPBACK}),
-    "loopback first": Directory({"01-loopback.conf": LOOPBACK, "10-a.conflist": GOOD}),
-    "three networks": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conf": single("three")}),
-    "the third of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": conflist("two"), "3.conflist": "{"}),
-    "the second of three is bad": Directory({"1.conflist": conflist("one"), "2.conflist": "{", "3.conflist": conflist("three")}),
-    # 7.4 names
-    "two files with one name": Directory({"10-a.conflist": conflist("same", x=1), "20-b.conflist": conflist("same").replace("br-", "b2-")}),
-    "podman's own": Directory({"87-podman-bridge.conflist": conflist("podman")}),
 }
+DIRECTORIES = {**FILES, **CONTENTS}
 
 
 def fill(folder: Path, entries: dict[str, Any]) -> None:
@@ -252,11 +258,17 @@ class Watched:
         self._stack.close()
 
 
-@pytest.fixture(scope="module", params=[(suite, number) for suite in SUITES for number in (1, 0, 2)], ids=str)
+@pytest.fixture(scope="module")
 def watched(request):
+    """Parameter: suite and max_conf_num."""
     made = Watched(*request.param)
     yield made
     made.close()
+
+
+CONTAINERDS = pytest.mark.parametrize("watched", [(suite, 1) for suite in SUITES], ids=SUITES, indirect=True)
+# How many files are used has nothing to do with how one of them is read.
+SHOWN = [(suite, 1, name) for suite in SUITES for name in DIRECTORIES] + [(suite, number, name) for suite in SUITES for number in (0, 2) for name in FILES]
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +282,8 @@ def podman():
 
 # What is loaded
 
-@pytest.mark.parametrize("directory", DIRECTORIES.values(), ids=DIRECTORIES.keys())
+@pytest.mark.parametrize("watched, directory", [((suite, number), DIRECTORIES[name]) for suite, number, name in SHOWN],
+                         ids=[f"{suite}-{number}-{name}" for suite, number, name in SHOWN], indirect=["watched"])
 def test_containerd_loads_what_we_say(watched, directory):
     fill(watched.folder, directory.entries)
     watched.settle()
@@ -287,3 +300,202 @@ def test_podman_sees_what_we_say(podman, directory):
     found, _warnings = podman.networks()
     # Without a file it invents one.
     assert found == {DEFAULT: "cni-podman0", **bridges}, verdict
+
+
+# Ready is not right
+
+@CONTAINERDS
+@pytest.mark.parametrize("text", [
+    conflist("a", plugins=[{"type": "no-such"}]), conflist("a b"), conflist("a", cniVersion="9.9.9"),
+    conflist("a", plugins=[{"type": "bridge", "ipam": {"type": "no-such"}}])], ids=["no plugin", "illegal name", "no version", "no IPAM plugin"])
+def test_a_network_that_no_pod_can_join_makes_the_node_ready(watched, text):
+    fill(watched.folder, {"10-a.conflist": text})
+    watched.settle()
+    release = tuple(map(int, watched.program.version.split(".")[:2]))
+    # From containerd 2.0 on a list of version 1.1.0 or more is asked for its STATUS, whatever that version is.
+    asked = release >= (2, 0) and '"9.9.9"' in text
+    assert watched.containerd.status().network_ready is not asked
+    with pytest.raises(CriError):
+        watched.containerd.pod("a")
+
+
+@CONTAINERDS
+def test_status_is_asked_from_containerd_2_on(watched):
+    """Only of a list of version 1.1.0; then a plugin that is not there does count."""
+    fill(watched.folder, {"10-a.conflist": conflist("a", cniVersion="1.1.0", plugins=[{"type": "no-such"}])})
+    watched.settle()
+    assert watched.loaded() == ["a"]
+    assert watched.containerd.status().network_ready is watched.program.version.startswith("1.")
+
+
+@CONTAINERDS
+def test_nothing_but_loopback_makes_the_node_ready_and_no_pod_starts(watched):
+    fill(watched.folder, {"99-loopback.conf": LOOPBACK})
+    watched.settle()
+    assert watched.containerd.status().network_ready and watched.loaded() == ["lo"]
+    with pytest.raises(CriError, match="failed to find network info for sandbox"):
+        watched.containerd.pod("a")
+
+
+@CONTAINERDS
+def test_the_binary_of_loopback_is_needed_for_every_pod(watched):
+    fill(watched.folder, {"10-a.conflist": GOOD})
+    watched.settle()
+    binary = watched.outside("/opt/cni/bin/loopback")
+    binary.rename(binary.with_name("kept"))
+    assert watched.containerd.status().network_ready
+    with pytest.raises(CriError, match='failed to find plugin "loopback" in path'):
+        watched.containerd.pod("a")
+    binary.with_name("kept").rename(binary)
+    pod = watched.containerd.pod("a")
+    assert len(pod.ips) == 1
+    pod.stop()
+
+
+@pytest.mark.parametrize("watched", [(suite, 0) for suite in SUITES], ids=SUITES, indirect=True)
+def test_with_every_file_in_use_loopback_is_another_interface(watched):
+    fill(watched.folder, {"10-a.conflist": GOOD, "99-loopback.conf": LOOPBACK})
+    watched.settle()
+    shown = watched.containerd.status().info["cniconfig"]["Networks"]
+    assert [(network["Config"]["Name"], network["IFName"]) for network in shown[1:]] == [("good", "eth0"), ("lo", "eth1")]
+
+
+# What is noticed
+
+def _moved_from_elsewhere(watched):
+    (watched.outside("/etc/cni") / "new").write_text(conflist("new"))
+    (watched.outside("/etc/cni") / "new").rename(watched.folder / "10-a.conflist")
+
+
+def _hard_link(watched):
+    (watched.outside("/etc/cni") / "new").write_text(conflist("new"))
+    os.link(watched.outside("/etc/cni") / "new", watched.folder / "05-a.conflist")
+    (watched.outside("/etc/cni") / "new").unlink()
+
+
+def _new_link(watched):
+    (watched.outside("/etc/cni") / "new").write_text(conflist("new"))
+    (watched.folder / "05-a.conflist").symlink_to("/etc/cni/new")
+
+
+def _behind_a_link(watched):
+    (watched.folder / "05-a.conflist").symlink_to("/etc/cni/behind")
+    (watched.outside("/etc/cni") / "behind").write_text(conflist("old"))
+    watched.settle()
+    (watched.outside("/etc/cni") / "behind").write_text(conflist("new"))
+
+
+def _renamed_within(watched):
+    (watched.outside("/etc/cni/net.d") / ".10-a.tmp").write_text(conflist("new"))
+    (watched.folder / ".10-a.tmp").rename(watched.folder / "10-a.conflist")
+
+
+def _link_replaced(watched):
+    (watched.outside("/etc/cni") / "new").write_text(conflist("new"))
+    (watched.folder / ".link").symlink_to("/etc/cni/new")
+    (watched.folder / ".link").rename(watched.folder / "10-a.conflist")
+
+
+def _removed(watched):
+    (watched.folder / "20-b.conflist").write_text(conflist("new"))
+    watched.settle()
+    (watched.folder / "10-a.conflist").unlink()
+
+
+NOTICED = {
+    "written in place": lambda watched: (watched.folder / "10-a.conflist").write_text(conflist("new")),
+    "a new file": lambda watched: (watched.folder / "05-a.conflist").write_text(conflist("new")),
+    "renamed in the folder": _renamed_within,
+    "a link put over a file": _link_replaced,
+    "removed": _removed,
+    "as we write": lambda watched: files.write(str(watched.folder / "10-a.conflist"), files.Bytes(conflist("new").encode()), mode=0o644),
+    "as we write a new one": lambda watched: files.write(str(watched.folder / "05-a.conflist"), files.Bytes(conflist("new").encode()), mode=0o600),
+}
+UNNOTICED = {"moved from elsewhere": _moved_from_elsewhere, "a hard link": _hard_link, "a new link": _new_link, "behind a link": _behind_a_link}
+
+
+@pytest.fixture
+def with_old(watched):
+    """It has loaded the network `old`, from 10-a.conflist."""
+    fill(watched.folder, {"10-a.conflist": conflist("old")})
+    watched.settle()
+    assert watched.loaded() == ["old"]
+    return watched
+
+
+@CONTAINERDS
+@pytest.mark.parametrize("change", NOTICED.values(), ids=NOTICED.keys())
+def test_noticed(with_old, change):
+    change(with_old)
+    wait_for(lambda: with_old.loaded() == ["new"], what="the new network")
+
+
+@CONTAINERDS
+@pytest.mark.parametrize("change", UNNOTICED.values(), ids=UNNOTICED.keys())
+def test_not_noticed(with_old, change):
+    change(with_old)
+    start = with_old.containerd.log_size()
+    # It sees this one behind the change, and does not load for it.
+    (with_old.folder / "10-a.conflist").chmod(0o600)
+    wait_for(lambda: any("CHMOD" in line["msg"] for line in with_old.containerd.log(start)), what="the change of a mode to be seen")
+    assert with_old.containerd.seen(start) == [] and with_old.loaded() == ["old"]
+    with_old.settle()
+    assert with_old.loaded() == ["new"]
+
+
+@CONTAINERDS
+def test_a_touch_a_mode_and_a_plugin_in_a_folder_are_no_reason_to_load(with_old):
+    (with_old.folder / "README").touch()
+    start = with_old.containerd.log_size()
+    os.utime(with_old.folder / "10-a.conflist")
+    (with_old.folder / "10-a.conflist").chmod(0o640)
+    (with_old.folder / "old").mkdir()
+    (with_old.folder / "old" / "20-p.conf").write_text("{")
+    (with_old.folder / "README").chmod(0o600)
+    wait_for(lambda: any("CHMOD" in line["msg"] and "README" in line["msg"] for line in with_old.containerd.log(start)), what="the last change to be seen")
+    assert with_old.containerd.seen(start) == [] and with_old.loaded() == ["old"]
+
+
+@CONTAINERDS
+def test_we_remove_without_a_bad_moment(with_old):
+    """A loader that has just listed the folder would miss the file: hence the wait for the load before."""
+    files.write(str(with_old.folder / "20-b.conflist"), files.Bytes(conflist("new").encode()), mode=0o644)
+    with_old.settle()
+    start = with_old.containerd.log_size()
+    files.remove(str(with_old.folder / "10-a.conflist"))
+    wait_for(lambda: with_old.loaded() == ["new"], what="the new network")
+    assert not [line for line in with_old.containerd.log(start) if "failed" in line["msg"]]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_folder_itself_must_stay(suite):
+    """Removed, it is watched no more: containerd 1 does not tell, containerd 2.1 ends."""
+    watched = Watched(suite)
+    try:
+        fill(watched.folder, {"10-a.conflist": conflist("old")})
+        watched.settle()
+        shutil.rmtree(watched.folder)
+        if suite != "sid":
+            time.sleep(0.5)  # what it still hears of the old folder makes it load
+            watched.folder.mkdir()
+            (watched.folder / "10-a.conflist").write_text(conflist("new"))
+            with pytest.raises(TimeoutError):
+                wait_for(lambda: watched.loaded() == ["new"], 0.5)
+            assert not watched.containerd.has_exited()
+        else:
+            wait_for(watched.containerd.has_exited, 10, "containerd to end")
+            assert "cni conf dir is removed, stop watching" in watched.containerd.outside("/run/testbed/containerd.log").read_text()
+    finally:
+        watched.close()
+
+
+def test_podman_says_why_it_skips_a_file(podman):
+    entries = {"10-a.conflist": GOOD, "20-b.conflist": conflist("good"), "30-c.conflist": "{", "40-d.conflist": conflist("a b"),
+               "50-e.conflist": conflist("e", plugins=[{"type": "no-such"}]), "60-f.conflist": conflist("f", cniVersion="9.9.9")}
+    fill(Path(f"/proc/{podman.node.pid}/root{CONF_DIR}"), entries)
+    found, warnings = podman.networks()
+    assert sorted(found) == ["good", DEFAULT]
+    lines = warnings.splitlines()
+    for name, text in (("20-b", "has the same network name"), ("30-c", "error parsing configuration list"), ("40-d", "has invalid name"),
+                       ("50-e", "failed to find plugin"), ("60-f", "does not support config version")):
+        assert any(name in line and text in line for line in lines), warnings
