@@ -13,16 +13,22 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._cni import loader as prediction
+from ansible_collections.kubenode.network.plugins.module_utils._cni import model
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from testbed import Node, wait_for
 from testbed.containerd import Containerd
 from testbed.cri import CriError
+from testbed.generated import VERSIONS, Maker
 from testbed.podman import DEFAULT, Podman
 from testbed.programs import Program
 
@@ -300,6 +306,37 @@ def test_podman_sees_what_we_say(podman, directory):
     found, _warnings = podman.networks()
     # Without a file it invents one.
     assert found == {DEFAULT: "cni-podman0", **bridges}, verdict
+
+
+@CONTAINERDS
+@settings(deadline=None, max_examples=50, derandomize=True, database=None)
+@given(st.integers(0, 2**32), st.sampled_from(["kubelets_chain", "other_chain"]), st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,30}", fullmatch=True))
+def test_whatever_we_write_containerd_loads(watched, seed, chain, name):
+    """As a list and, of its first plugin, as a single configuration."""
+    version, plugins = written(seed, chain, VERSIONS)
+    for filename, some in (("10-a.conflist", plugins), ("10-a.conf", plugins[:1])):
+        config = model.build(name, version, some, single=filename == "10-a.conf")
+        fill(watched.folder, {filename: model.render(config)})
+        watched.settle()
+        assert watched.loaded() == [name], config
+    # What it shows of a list is what we wrote.
+    fill(watched.folder, {"10-a.conflist": model.render(model.build(name, version, plugins, single=False))})
+    watched.settle()
+    assert watched.containerd.networks() == [model.build(name, version, plugins, single=False)]
+
+
+@settings(deadline=None, max_examples=50, derandomize=True, database=None)
+@given(st.integers(0, 2**32), st.sampled_from(["kubelets_chain", "other_chain"]))
+def test_whatever_we_write_podman_loads(podman, seed, chain):
+    known = json.loads(podman.node.run(["/opt/cni/bin/bridge"], env={"CNI_COMMAND": "VERSION"}, input='{"cniVersion": "0.4.0"}').stdout)
+    version, plugins = written(seed, chain, known["supportedVersions"])
+    fill(Path(f"/proc/{podman.node.pid}/root{CONF_DIR}"), {"10-a.conflist": model.render(model.build("net", version, plugins, single=False))})
+    assert sorted(podman.networks()[0]) == ["net", DEFAULT], plugins
+
+
+def written(seed: int, chain: str, known: Collection[str]) -> tuple[str, list[Any]]:
+    """A network that the model has nothing against."""
+    return Maker(Random(seed)).accepted(chain, lambda version, plugins: model.check_plugins(plugins, cni_version=version), known)
 
 
 # Ready is not right

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import subprocess
+from random import Random
 from typing import Any, NamedTuple
 
 import pytest
@@ -81,7 +82,7 @@ def newer(plugin: dict[str, Any], release: str) -> bool:
 
 def draw(seed: int, count: int, program: Program, chain: str) -> list[Case]:
     """Networks of which every second has exactly one problem, the others none."""
-    maker, cases = Maker(seed), []
+    maker, cases = Maker(Random(seed)), []
     versions = known_versions(program)
     while len(cases) < count:
         version, plugins = maker.version(versions), getattr(maker, chain)()

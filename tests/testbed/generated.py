@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from random import Random
 from typing import Any
 
@@ -17,10 +17,10 @@ VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "0.4.0", "1.0.0", "1.0.
 
 
 class Maker:
-    """Draws networks; the same seed draws the same ones. Every method returns new data."""
+    """Draws networks; the same source of chance draws the same ones. Every method returns new data."""
 
-    def __init__(self, seed: int) -> None:
-        self._random = Random(seed)
+    def __init__(self, chance: Random) -> None:
+        self._random = chance
 
     def one(self, *choices: Any) -> Any:
         return copy.deepcopy(self._random.choice(choices))
@@ -31,6 +31,13 @@ class Maker:
     def some(self, options: dict[str, tuple[float, tuple[Any, ...]]]) -> dict[str, Any]:
         """Of key: (chance, values) some keys, each with one of its values."""
         return {key: self.one(*values) for key, (chance, values) in options.items() if self.often(chance)}
+
+    def accepted(self, chain: str, judge: Callable[[str, list[Any]], list[Any]], known: Collection[str]) -> tuple[str, list[Any]]:
+        """A version and the plugins of a chain (kubelets_chain, other_chain) of which the judge finds no problem."""
+        while True:
+            version, plugins = self.version(known), getattr(self, chain)()
+            if not judge(version, plugins):
+                return version, plugins
 
     # Chains of the other plugins that this kernel can run
 
