@@ -42,6 +42,10 @@ sanity: bootstrap-test ## ansible-test sanity (ARGS='--test pep8' for one)
 integration: bootstrap-test ## tests on nodes made of network and mount namespaces
 	$(PYTHON) -m pytest tests/integration --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
+.PHONY: bench
+bench: bootstrap-test ## what validation and runs without a change cost, as ratios (ARGS='--times 20')
+	$(PYTHON) tests/bench/run.py $(ARGS)
+
 .PHONY: molecule
 molecule: bootstrap-test ## the site playbook on a systemd node, over ssh (KUBENODE_SUITE=sid for another Debian)
 	molecule test --scenario-name default $(ARGS)

@@ -13,6 +13,7 @@ requirements: [enabled in the configuration]
 
 import json  # noqa: E402
 import os  # noqa: E402
+import time  # noqa: E402
 
 from ansible.plugins.callback import CallbackBase  # noqa: E402
 
@@ -23,6 +24,13 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "results"
     CALLBACK_NEEDS_ENABLED = True
 
+    def __init__(self):
+        super().__init__()
+        self._started = {}
+
+    def v2_runner_on_start(self, host, task):
+        self._started[host.get_name(), task._uuid] = time.monotonic()
+
     def _write(self, record):
         with open(os.environ["TESTBED_RESULTS"], "a", encoding="utf-8") as file:
             file.write(json.dumps(record, default=str) + "\n")
@@ -30,7 +38,9 @@ class CallbackModule(CallbackBase):
     def _task(self, result, status):
         # ansible-core 2.19 gave the private attributes public names
         task, host, data = (getattr(result, name, None) or getattr(result, "_" + name) for name in ("task", "host", "result"))
-        self._write({"task": task.get_name(), "action": task.action, "host": host.get_name(), "status": status, "result": dict(data)})
+        seconds = time.monotonic() - self._started[host.get_name(), task._uuid]
+        self._write({"task": task.get_name(), "action": task.action, "host": host.get_name(), "status": status, "seconds": seconds,
+                     "result": dict(data)})
 
     def v2_runner_on_ok(self, result):
         self._task(result, "ok")

@@ -1,0 +1,22 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Print the figures (measure.py). A goal that is missed is said and is no failure: a busy machine misses some."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))
+
+import conftest  # noqa: E402, F401  makes the collection importable
+
+from bench.measure import report  # noqa: E402
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=15, help="turns to take the median of (default 15)")
+    print("\n".join(str(figure) for figure in report(parser.parse_args().times)))
