@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._cni import loader as prediction
-from ansible_collections.kubenode.network.plugins.module_utils._cni import model
+from ansible_collections.kubenode.network.plugins.module_utils._cni import model, versions
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -239,8 +239,7 @@ class Watched:
         (self.outside("/etc/cni") / "elsewhere").write_text(ELSEWHERE)
         self.containerd = self._stack.enter_context(Containerd(self.node, program=self.program, max_conf_num=max_conf_num, debug=True))
         self.folder = self.outside(CONF_DIR)
-        release = tuple(int(part) for part in self.program.version.split("."))
-        self.loader = prediction.Loader("containerd", prediction.libcni_of("containerd", release), max_conf_num)
+        self.loader = prediction.Loader("containerd", versions.libcni_of("containerd", self.program.version), max_conf_num)
 
     def outside(self, path: str) -> Path:
         return Path(f"/proc/{self.node.pid}/root{path}")

@@ -16,7 +16,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._host import plug
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testbed import Node, proof
-from testbed.paths import CHECKOUT
+from testbed.programs import Program
 
 SUITES = ["bullseye", "bookworm", "sid"]
 IPAM = {"type": "host-local", "subnet": "10.244.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}
@@ -26,18 +26,12 @@ CACHE = "/run/kubenode-network/plugins.json"
 SHARED = {"type", "capabilities", "args", "ipam", "dns"}
 
 
-def programs(name):
-    """What scripts/programs unpacked, by name and suite of Debian."""
-    return CHECKOUT / "build" / "programs" / name
-
-
 def plugin_folder(suite):
-    return programs(f"cni-plugins-{suite}") / "usr" / "lib" / "cni"
+    return Program("cni-plugins", suite).cni_bin
 
 
-@cache
 def true_release(suite):
-    return (programs(f"cni-plugins-{suite}") / "VERSION").read_text().strip()
+    return Program("cni-plugins", suite).version
 
 
 @cache
@@ -180,7 +174,7 @@ def config(node, **options):
 
 def runtime(suite):
     """Environment in which this containerd is the node's."""
-    return {"PATH": f"{programs(f'containerd-{suite}')}/usr/bin:/usr/sbin:/usr/bin"}
+    return {"PATH": f"{Program('containerd', suite).folder}/usr/bin:/usr/sbin:/usr/bin"}
 
 
 def test_pitfall_9_an_option_newer_than_the_installed_release_is_refused(plugin_node):

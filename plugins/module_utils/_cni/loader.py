@@ -30,12 +30,6 @@ _LONGEST = 200
 _OBSERVED = ("containerd", "podman", "libcni")
 #: These go on behind a file that they cannot use; the others stop there.
 _TOLERANT = ("crio", "dockershim", "podman")
-#: The libcni release inside of each release line of a runtime (their go.mod), newest first.
-_LIBCNI = {
-    "containerd": (((2, 1), "1.3.0"), ((2, 0), "1.2.3"), ((1, 7), "1.1.2"), ((0,), "1.1.1")),
-    "crio": (((1, 34), "1.3.0"), ((1, 32), "1.2.3"), ((0,), "1.1.2")),
-}
-
 Texts = t.Mapping[str, t.Optional[str]]
 
 
@@ -58,14 +52,6 @@ class Loader:
     @property
     def extensions(self) -> tuple[str, ...]:
         return (".conflist",) if self.name == "podman" else LOADABLE
-
-
-def libcni_of(runtime: str, release: t.Sequence[int] | None) -> str | None:
-    """The libcni release inside a runtime of that release, e.g. ``(1, 7, 24)``; None when it is not known."""
-    for line, libcni in _LIBCNI.get(runtime, ()) if release else ():
-        if tuple(release or ())[: len(line)] >= line:
-            return libcni
-    return None
 
 
 @dataclasses.dataclass

@@ -20,13 +20,15 @@ from .._errors import Problem
 # Source: SPEC.md at the tags spec-v0.1.0 .. spec-v1.1.0.
 SPEC_VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
-# Loader -> releases from which on it speaks each version, newest first (cni.md 2.5: the libcni that it is built with).
-_LOADERS: t.Mapping[str, t.Sequence[tuple[str, str]]] = {
-    "containerd": (("2.0", "1.1.0"), ("1.6", "1.0.0"), ("0.0", "0.4.0")),
-    "crio": (("1.32", "1.1.0"), ("0.0", "1.0.0")),
-    "podman": (("0.0", "1.0.0"),),
-    "dockershim": (("0.0", "0.4.0"),),
+# Loader -> the libcni inside of it, from a release of the loader on (go.mod at their tags), newest first.
+_LIBCNI: t.Mapping[str, t.Sequence[tuple[str, str]]] = {
+    "containerd": (("2.1", "1.3.0"), ("2.0", "1.2.3"), ("1.7", "1.1.2"), ("1.6", "1.1.1"), ("0.0", "0.8.1")),
+    "crio": (("1.34", "1.3.0"), ("1.32", "1.2.3"), ("1.24", "1.1.2"), ("0.0", "0.8.1")),
+    "podman": (("0.0", "1.1.2"),),
+    "dockershim": (("0.0", "0.8.1"),),
 }
+# libcni -> the newest version of the specification that it speaks, newest first (cni.md 2.5).
+_SPOKEN = (("1.2.0", "1.1.0"), ("1.0.0", "1.0.0"), ("0.7.0", "0.4.0"), ("0.0.0", "0.3.1"))
 # Every runtime that Kubernetes still supports speaks it.
 _COMMON = "1.0.0"
 
@@ -63,13 +65,18 @@ def check_version(version: object, path: str) -> list[Problem]:
     return [Problem(path, f"{version!r} is not a version of the CNI specification ({known}); {_NOT_A_RELEASE}")]
 
 
+def libcni_of(loader: str, release: str) -> str | None:
+    """The release of libcni inside a loader (``containerd``, ``crio``, ...) of this release (``1.7.24``); None where one of
+    the two is not known."""
+    lines = _LIBCNI.get(loader, ())
+    known = number(release)[:2] if release else (0, 0) if len(lines) == 1 else ()
+    return next((libcni for first, libcni in lines if known and known >= number(first)), None)
+
+
 def ceiling(loader: str, release: str) -> str:
-    """The highest version that the loader (``containerd``, ``crio``, ...) of this release (``1.6.20``) speaks; where one of the two
-    is not known, what today's speak."""
-    spoken = _LOADERS.get(loader, (("0.0", _COMMON),))
-    if not release:
-        return min(spoken[0][1], _COMMON, key=number)
-    return next(version for first, version in spoken if number(release)[:2] >= number(first))
+    """The highest version that the loader of this release speaks; where one of the two is not known, what those of today do."""
+    libcni = libcni_of(loader, release)
+    return _COMMON if libcni is None else next(version for first, version in _SPOKEN if number(libcni) >= number(first))
 
 
 def choose(supported: t.Mapping[str, t.Sequence[str]], highest: str = _COMMON) -> str | None:

@@ -11,7 +11,7 @@ import functools
 import os
 import typing as t
 
-from .._cni import loader
+from .._cni import loader, versions
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
@@ -87,8 +87,7 @@ class Run:
         settings, found = self.runtime, self.installed_runtime
         if found is None or found.name == "podman":  # podman has its own pods on any node
             found = Installed(settings.name or "containerd")
-        libcni = loader.libcni_of(found.name, [int(part) for part in found.release.split(".") if part])
-        return loader.Loader(found.name, libcni, settings.max_conf_num, settings.default_network)
+        return loader.Loader(found.name, versions.libcni_of(found.name, found.release), settings.max_conf_num, settings.default_network)
 
     @functools.cached_property
     def installed_runtime(self) -> Installed | None:

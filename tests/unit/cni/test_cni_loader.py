@@ -193,15 +193,6 @@ def test_releases_of_libcni_differ_in_what_they_take(keys, loads_from):
         assert bool(verdict.winner) is expected, (libcni, verdict)
 
 
-@pytest.mark.parametrize("runtime, release, libcni", [
-    ("containerd", (1, 6, 20), "1.1.1"), ("containerd", (1, 7), "1.1.2"), ("containerd", (2, 0, 5), "1.2.3"), ("containerd", (2, 1, 9), "1.3.0"),
-    ("containerd", (3, 0), "1.3.0"), ("crio", (1, 30), "1.1.2"), ("crio", (1, 33, 1), "1.2.3"), ("crio", (1, 34), "1.3.0"), ("containerd", None, None),
-    ("podman", (4, 3, 1), None),
-])  # fmt: skip
-def test_libcni_inside_of_a_runtime(runtime, release, libcni):
-    assert loader.libcni_of(runtime, release) == libcni
-
-
 @pytest.mark.parametrize("name", LOADERS)
 def test_what_is_known_from_source_only_says_so(name):
     assert loader.Loader(name).evidence == ("source" if name in ("crio", "dockershim") else "observed")

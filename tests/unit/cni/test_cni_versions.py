@@ -102,3 +102,12 @@ def test_older(version, limit, answer):
 def test_what_a_loader_speaks(loader, release, highest):
     """cni.md 2.5."""
     assert versions.ceiling(loader, release) == highest
+
+
+@pytest.mark.parametrize(("loader", "release", "libcni"), [
+    ("containerd", "1.5.9", "0.8.1"), ("containerd", "1.6.20", "1.1.1"), ("containerd", "1.7", "1.1.2"), ("containerd", "2.0.5", "1.2.3"),
+    ("containerd", "2.1.9", "1.3.0"), ("containerd", "3.0", "1.3.0"), ("crio", "1.30.2", "1.1.2"), ("crio", "1.33.1", "1.2.3"), ("crio", "1.34", "1.3.0"),
+    ("containerd", "", None), ("other", "1.0", None),
+])  # fmt: skip
+def test_libcni_inside_of_a_loader(loader, release, libcni):
+    assert versions.libcni_of(loader, release) == libcni
