@@ -89,7 +89,7 @@ def _host_local(plugin: Section, section: Section, path: str, cni_version: str |
     if "subnet" not in section and section.get("ranges", []) == [] and not _capable(plugin, "ipRanges"):
         yield Problem(f"{path}.ranges", 'missing (expected e.g. [[{"subnet": "10.244.1.0/24"}]])')
     sets: list[list[Range]] = []
-    for written in _range_sets(section, path):
+    for written in range_sets(section, path):
         found: list[Range] = []
         for where, entry in written:
             problems, ready = _range(entry, where)
@@ -104,7 +104,7 @@ def _host_local(plugin: Section, section: Section, path: str, cni_version: str |
     yield from _check_links(plugin, section, path, links)
 
 
-def _range_sets(section: Section, path: str) -> list[list[tuple[str, t.Any]]]:
+def range_sets(section: Section, path: str) -> list[list[tuple[str, t.Any]]]:
     """Every range with its path, in the order of host-local: the range at the top of the section, then ``ranges``."""
     sets = [[(path, section)]] if "subnet" in section else []
     ranges = section.get("ranges")
@@ -126,7 +126,7 @@ def _range(entry: t.Any, path: str) -> tuple[list[Problem], Range | None]:
     problems: list[Problem] = []
     gateway = _inside(entry, "gateway", subnet, path, problems) or subnet.network_address + 1
     start = _inside(entry, "rangeStart", subnet, path, problems) or subnet.network_address + 1
-    end = _inside(entry, "rangeEnd", subnet, path, problems) or _last(subnet)
+    end = _inside(entry, "rangeEnd", subnet, path, problems) or last_host(subnet)
     if problems:
         return problems, None
     if int(end) < int(start):
@@ -136,7 +136,7 @@ def _range(entry: t.Any, path: str) -> tuple[list[Problem], Range | None]:
     return problems, Range(path, subnet, start, end, gateway)
 
 
-def _last(subnet: Network) -> Address:
+def last_host(subnet: Network) -> Address:
     """The last address for a pod: IPv6 has no broadcast address."""
     return subnet.broadcast_address - 1 if subnet.version == 4 else subnet.broadcast_address
 
@@ -146,7 +146,7 @@ def _inside(entry: Section, key: str, subnet: Network, path: str, problems: list
     address = parse_ip(entry.get(key))
     if address is None:
         return None
-    first, last = subnet.network_address + 1, _last(subnet)
+    first, last = subnet.network_address + 1, last_host(subnet)
     if address.version != subnet.version or not int(first) <= int(address) <= int(last):
         problems.append(Problem(f"{path}.{key}", f"{show(entry[key])} is not a host of {subnet} (expected {first}..{last})"))
     return address
