@@ -39,15 +39,16 @@ class Module(t.Protocol):
 
 def open_door(module: Module, section: Section) -> t.NoReturn:
     """Converges the one section that the module is named after, with the module's options."""
-    _answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, diff=module._diff))
+    answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, diff=module._diff))
 
 
 def open_all(module: Module, opened: t.Callable[[], t.Sequence[Opened]]) -> t.NoReturn:
     """Converges several sections in one run."""
-    _answer(module, lambda: execute(opened(), check=module.check_mode, diff=module._diff))
+    answer(module, lambda: execute(opened(), check=module.check_mode, diff=module._diff))
 
 
-def _answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
+def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
+    """Ends the module with what ``work`` returns (its ``warnings`` apart), or with the error that it raises."""
     try:
         result = work()
     except InputError as error:

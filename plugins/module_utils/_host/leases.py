@@ -14,11 +14,13 @@ keeps the result of every ADD until its DEL succeeds, in files whose names are a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ipaddress
 import json
 import os
 import re
 import stat
+import time
 import typing as t
 
 from .._errors import NodeError
@@ -27,7 +29,8 @@ from .files import entries
 DATA_DIR = "/var/lib/cni/networks"
 #: libcni's own place, and the one that dockershim and cri-dockerd tell it.
 CACHE_DIRS = ("/var/lib/cni/results", "/var/lib/cni/cache/results")
-_CONTAINER_ID = r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*"  # as libcni and every plugin check it (pkg/utils)
+#: As libcni and every plugin check it (pkg/utils).
+CONTAINER_ID = r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*"
 _LONGEST = 1 << 20  # bytes; a result has a few thousand
 
 
@@ -82,7 +85,7 @@ def read_lease(folder: str, address: str) -> Lease | None:
     except OSError:
         return Lease(address, "", "", path, 0.0) if os.path.lexists(path) else None
     container_id, _line_break, interface = data.partition("\n")
-    if not re.fullmatch(_CONTAINER_ID, container_id.strip()):
+    if not re.fullmatch(CONTAINER_ID, container_id.strip()):
         container_id = interface = ""
     return Lease(address, container_id.strip(), interface.strip(), path, info.st_mtime)
 
@@ -106,6 +109,42 @@ def sandboxes(network: str, data_dir: str = DATA_DIR, cache_dir: str | None = No
     for attachment in cached_attachments(network, cache_dir):
         known.setdefault(attachment.container_id, []).append(attachment)
     return {container_id: _holder(container_id, attachments) for container_id, attachments in known.items()}
+
+
+@contextlib.contextmanager
+def plugin_lock(folder: str, seconds: float = 60) -> t.Iterator[None]:
+    """Holds host-local's own lock of a network: no address is given away or released meanwhile but by us. As every ADD and
+    DEL waits for it, it is to be held for a moment only."""
+    path = os.path.join(folder, "lock")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o750)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
+    end = time.monotonic() + seconds
+    try:
+        while not _is_locked(descriptor):
+            if time.monotonic() > end:
+                raise NodeError(f"a plugin has held {path} for {seconds:g} s (expected it to be done in a moment); is one hanging?")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove(lease: Lease) -> None:
+    """Releases an address, as DEL does it. The plugin's lock has to be held."""
+    try:
+        os.unlink(lease.path)
+    except OSError as error:
+        raise NodeError(f"{lease.path} cannot be removed: {error.strerror}") from error
 
 
 def namespace_alive(path: str) -> bool | None:
