@@ -15,6 +15,7 @@ import io
 import tarfile
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils import _leases
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     cni_plugins,
@@ -37,6 +38,7 @@ SPECS = {
     "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
     "node_network": argument_spec(),
     "pod_cidr": pod_cidr.ARGUMENT_SPEC,
+    "host_local_lease": _leases.OPTIONS,
 }
 GOOD = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
@@ -52,6 +54,7 @@ GOOD = {
         "masquerade": {"non_masquerade_cidrs": []},
     },
     "pod_cidr": {"cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "nodes": ["node-1", "node-2"]},
+    "host_local_lease": {"network": "ours", "sandboxes": []},
 }
 
 
@@ -263,6 +266,28 @@ CASES = {
         ],
         "service_cidrs": [({"service_cidrs": ["10.244.128.0/17"]}, "service_cidrs[0]: '10.244.128.0/17'")],
         "reserved_cidrs": [({"reserved_cidrs": ["10.244.0.1/24"]}, "reserved_cidrs[0]: '10.244.0.1/24' has host bits set")],
+    },
+    "host_local_lease": {
+        "network": [
+            ({"network": "../x"}, "network: '../x' is not a network name"),
+            ({"network": "nowhere"}, "network: 'nowhere' is in no file of /etc/cni/net.d and has no leases in /var/lib/cni/networks (expected one of"),
+        ],
+        "only": [({"only": "all"}, "value of only must be one of: orphaned")],
+        "grace": [({"grace": -1}, "grace: -1 is below zero (expected seconds, e.g. 300)")],
+        "wait": [({"wait": True}, "wait: True has no use beside sandboxes, which is the only list then (expected one of the two)")],
+        "addresses": [({"addresses": ["10.244.0.5", "10.244.0.0/24"]}, "addresses[1]: '10.244.0.0/24' is not an IP address (expected e.g. 10.244.1.5)")],
+        "sandboxes": [
+            ({"sandboxes": [""]}, "sandboxes[0]: '' is not a container id (expected it as the runtime shows it)"),
+            ({"sandboxes": None}, "no container runtime can be asked for its sandboxes, there is no socket at /run/containerd/containerd.sock"),
+        ],
+        "runtime_endpoint": [
+            ({"runtime_endpoint": "tcp://10.0.0.1:1", "sandboxes": None}, "runtime_endpoint: 'tcp://10.0.0.1:1' is not a unix socket (expected e.g. unix:///run"),
+            ({"runtime_endpoint": "unix:///nowhere", "sandboxes": None}, "/nowhere cannot be asked: No such file or directory (expected it to answer"),
+            ({"runtime_endpoint": "/run/x"}, "runtime_endpoint: /run/x has no use beside sandboxes"),
+        ],
+        "data_dir": [({"data_dir": "networks"}, "data_dir: 'networks' is not usable"), ({"data_dir": "/a/../b"}, "data_dir: '/a/../b' is not usable")],
+        "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable")],
+        "state": [({"state": "present"}, "value of state must be one of: absent")],
     },
 }
 

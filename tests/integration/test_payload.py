@@ -18,6 +18,7 @@ NEEDS = {
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins"}, {"file"}),
+    "host_local_lease": (set(), set()),
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file"}),
     "portmap": ({"networks", "bridged", "directory", "portmap"}, {"file", "cni_entry", "cni_file"}),
     "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged", "directory"},
