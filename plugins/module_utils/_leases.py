@@ -120,9 +120,12 @@ class _Release:
     def _orphans(self, found: t.Sequence[leases.Lease], listed: Listed) -> list[leases.Lease]:
         """The leases that nothing speaks for; of those that were asked for, the others are noted as kept."""
         holders = leases.sandboxes(self.network, self.data_dir)
+        in_use = leases.addresses_in_use() if found else set()
         orphans = []
         for lease in found:
             reason = _reason_to_keep(lease, listed, holders.get(lease.container_id))
+            if reason is None and lease.address in in_use:
+                reason = "a process has it as an address of its own"
             if reason is None:
                 orphans.append(lease)
             else:

@@ -15,9 +15,9 @@ description:
     wiped, nobody asks it to, and in the end pods fail with V(no IP addresses available in range set).
   - This module releases such addresses, and only these, as kubenet did regularly.
   - A sandbox that is being started has an address before the runtime lists it. Therefore an address is released only if its sandbox
-    is in neither of two lists of the runtime that were taken O(grace) apart, it was given away, unchanged, before the first of them, and
-    no network namespace is alive that the plugins remember for it. The last look is taken with the lock of C(host-local) held, so that no
-    pod gets or gives back an address in between.
+    is in neither of two lists of the runtime that were taken O(grace) apart, it was given away, unchanged, before the first of them,
+    no network namespace is alive that the plugins remember for it, and no process has it as an address of its own. The last look is taken
+    with the lock of C(host-local) held, so that no pod gets or gives back an address in between.
   - What the first list showed is remembered on the node until it reboots, in C(/run/kubenode-network/leases.json). Run the module
     regularly, and each run releases what an earlier one found at least O(grace) ago. To have it done in one run, use O(wait).
   - Nothing but the lease's file is removed. The order in which addresses are given away stays as it is.
@@ -65,7 +65,7 @@ options:
       - The ids of all sandboxes or containers that live, for a node whose runtime does not speak CRI, such as Docker alone. It takes the
         place of both lists. An empty list says that none does.
       - Take it right before the task. An address is released if its id is not in the list, it was given away at least O(grace) ago
-        by the node's clock, and no network namespace of it is alive.
+        by the node's clock, and neither a network namespace of it nor a process with that address is alive.
       - Ids may be cut off, as C(docker ps) prints them.
     type: list
     elements: str
@@ -94,6 +94,7 @@ notes:
     is left in it. After a reboot there is none.
   - Leases of containers that are not the runtime's, such as podman's or nerdctl's on the same network, are kept while their network
     namespace is alive.
+  - A lease whose file does not say whose it is, as after a power cut, is kept. The file can be removed by hand when no pod has the address.
 seealso:
   - module: kubenode.network.cni_config
     description: A network that pods get.

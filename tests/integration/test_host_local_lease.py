@@ -20,7 +20,7 @@ import yaml
 from ansible_collections.kubenode.network.plugins.module_utils import _leases
 from ansible_collections.kubenode.network.plugins.module_utils._host import cri, leases
 from ansible_collections.kubenode.network.plugins.modules import host_local_lease
-from testbed import Node
+from testbed import Node, wait_for
 from testbed.containerd import Containerd
 from testbed.cri import CriError
 from testbed.fake_runtime import FakeRuntime
@@ -130,6 +130,25 @@ def test_an_exhausted_range_can_be_used_again(node):
         assert len(release(node, wait=True)["released"]) == 5
         node.ip("link delete cni0")  # release 1.1.1 trips over the bridge that its failed ADD left behind
         assert containerd.pod("b").ips == ("10.244.1.2",)
+
+
+def test_an_address_that_a_process_has_is_kept_whoever_knows_of_it(node):
+    """As when the runtime's state and the results of the plugins are wiped, but the pods still run."""
+    for name in ("four", "six", "none"):
+        host_local("ADD", outside(node, "/var/lib/cni/networks"), name)
+    node.run(["mv", f"{FOLDER}/10.244.1.3", f"{FOLDER}/fd00:244::3"])
+    node.ip("netns add pod")
+    for words in ("link set lo up", "address add 10.244.1.2/24 dev lo", "address add fd00:244::3/64 dev lo"):
+        node.run(["ip", "-n", "pod", *words.split()])
+    with node.popen(["ip", "netns", "exec", "pod", "sleep", "60"]) as process:
+        wait_for(lambda: leases.addresses_in_use() >= {"10.244.1.2", "fd00:244::3"}, 5, "a process in the namespace")
+        result = release(node, grace=0, sandboxes=[])
+        process.kill()
+    assert [(entry["address"], entry["reason"]) for entry in result["kept"]] == [
+        ("10.244.1.2", "a process has it as an address of its own"), ("fd00:244::3", "a process has it as an address of its own"),
+    ]  # fmt: skip
+    assert addresses(result["released"]) == ["10.244.1.4"]
+    assert addresses(release(node, grace=0, sandboxes=[])["released"]) == ["10.244.1.2", "fd00:244::3"]
 
 
 def test_the_plugin_waits_for_our_lock(tmp_path):

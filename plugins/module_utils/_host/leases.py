@@ -27,8 +27,8 @@ from .._errors import NodeError
 from .files import entries
 
 DATA_DIR = "/var/lib/cni/networks"
-#: libcni's own place, and the one that dockershim and cri-dockerd tell it.
-CACHE_DIRS = ("/var/lib/cni/results", "/var/lib/cni/cache/results")
+#: libcni's own place, and those that dockershim and cri-dockerd tell it, and Multus for the networks that it calls.
+CACHE_DIRS = ("/var/lib/cni/results", "/var/lib/cni/cache/results", "/var/lib/cni/multus/results")
 #: As libcni and every plugin check it (pkg/utils).
 CONTAINER_ID = r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*"
 _LONGEST = 1 << 20  # bytes; a result has a few thousand
@@ -109,6 +109,27 @@ def sandboxes(network: str, data_dir: str = DATA_DIR, cache_dir: str | None = No
     for attachment in cached_attachments(network, cache_dir):
         known.setdefault(attachment.container_id, []).append(attachment)
     return {container_id: _holder(container_id, attachments) for container_id, attachments in known.items()}
+
+
+def addresses_in_use() -> set[str]:
+    """The addresses in the network namespaces of all processes but those in our own, whoever knows of them."""
+    seen, found = {os.readlink("/proc/self/ns/net")}, set()
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            space = os.readlink(f"/proc/{process}/ns/net")
+            if space not in seen:
+                found |= _addresses_seen_by(f"/proc/{process}/net")
+                seen.add(space)
+    return found
+
+
+def _addresses_seen_by(folder: str) -> set[str]:
+    """Of the files of proc(5): the IPv4 routes of kind local, and hexadecimal IPv6 addresses."""
+    with open(f"{folder}/fib_trie", encoding="ascii") as file:
+        found = set(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", file.read()))
+    with contextlib.suppress(FileNotFoundError), open(f"{folder}/if_inet6", encoding="ascii") as file:
+        found |= {str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in file}
+    return found
 
 
 @contextlib.contextmanager
