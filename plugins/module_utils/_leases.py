@@ -119,13 +119,8 @@ class _Release:
 
     def _orphans(self, found: t.Sequence[leases.Lease], listed: Listed) -> list[leases.Lease]:
         """The leases that nothing speaks for; of those that were asked for, the others are noted as kept."""
-        holders = leases.sandboxes(self.network, self.data_dir)
-        in_use = leases.addresses_in_use() if found else set()
         orphans = []
-        for lease in found:
-            reason = _reason_to_keep(lease, listed, holders.get(lease.container_id))
-            if reason is None and lease.address in in_use:
-                reason = "a process has it as an address of its own"
+        for lease, reason in judged(found, listed, self.network, self.data_dir):
             if reason is None:
                 orphans.append(lease)
             else:
@@ -182,18 +177,13 @@ class _Release:
         given = self.options["sandboxes"]
         if given is not None:
             return lambda container_id: container_id.startswith(tuple(given))
-        return _ask_runtimes(self._sockets()).__contains__
+        return living(self._sockets()).__contains__
 
     def _sockets(self) -> list[str]:
         """All of the node's runtimes: a list of one of them says nothing about the pods of another."""
         endpoint = self.options["runtime_endpoint"]
         told = cri.socket_path(endpoint) if endpoint is not None else None
-        found = [told] if told is not None else cri.find_sockets()
-        if not found:
-            tried = ", ".join(cri.SOCKETS)
-            raise NodeError(f"no container runtime can be asked for its sandboxes, there is no socket at {tried} "
-                            "(expected one of them, or its place in runtime_endpoint, or the ids of all living sandboxes in sandboxes)")  # fmt: skip
-        return found
+        return [told] if told is not None else cri.find_sockets()
 
     def _find_data_dir(self) -> str:
         """As told, else as the network's file says, else host-local's default."""
@@ -212,20 +202,31 @@ class _Release:
         return os.path.normpath(path)
 
 
-def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None) -> str | None:
+def judged(found: t.Sequence[leases.Lease], listed: Listed, network: str, data_dir: str) -> list[tuple[leases.Lease, str | None]]:
+    """Leases of a network, each with what speaks for its sandbox being alive, None for an orphan: as far as one list tells."""
+    holders = leases.sandboxes(network, data_dir)
+    in_use = leases.addresses_in_use() if found else set()
+    return [(lease, _reason_to_keep(lease, listed, holders.get(lease.container_id), in_use)) for lease in found]
+
+
+def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None, in_use: t.AbstractSet[str]) -> str | None:
     if not lease.container_id:
         return f"{lease.path} does not say whose it is"
     if listed(lease.container_id):
         return "its sandbox exists"
     if holder is not None and holder.netns_alive:
         return f"its network namespace {holder.netns} is alive"
-    if holder is not None and holder.netns:
-        return None if holder.netns_alive is False else f"whether its network namespace {holder.netns} is alive cannot be seen"
-    return None
+    if holder is not None and holder.netns and holder.netns_alive is None:
+        return f"whether its network namespace {holder.netns} is alive cannot be seen"
+    return "a process has it as an address of its own" if lease.address in in_use else None
 
 
-def _ask_runtimes(sockets: t.Sequence[str]) -> set[str]:
-    """The ids of all sandboxes. Somebody who answers but does not speak CRI, as Docker's containerd, has none."""
+def living(sockets: t.Sequence[str]) -> set[str]:
+    """The ids of all sandboxes of the runtimes at these sockets. Somebody who answers but does not speak CRI, as Docker's
+    containerd, has none."""
+    if not sockets:
+        raise NodeError(f"no container runtime can be asked for its sandboxes, there is no socket at {', '.join(cri.SOCKETS)} "
+                        "(expected one of them, or its place in runtime_endpoint, or the ids of all living sandboxes in sandboxes)")  # fmt: skip
     found: set[str] = set()
     without: list[GrpcError] = []
     for path in sockets:
@@ -233,11 +234,11 @@ def _ask_runtimes(sockets: t.Sequence[str]) -> set[str]:
             found.update(sandbox.id for sandbox in cri.Cri(path, _LONGEST_ANSWER).sandboxes())
         except GrpcError as error:
             if error.code != UNIMPLEMENTED:
-                raise NodeError(f"nothing was released, since a runtime does not say which sandboxes it has: {error} "
+                raise NodeError(f"which sandboxes exist cannot be told: {error} "
                                 "(expected it to answer; or name the node's only one in runtime_endpoint, or give sandboxes)") from error  # fmt: skip
             without.append(error)
     if len(without) == len(sockets):
-        raise NodeError(f"nothing was released, since no runtime here speaks CRI: {without[0]} (expected the ids of all living sandboxes in sandboxes)")
+        raise NodeError(f"which sandboxes exist cannot be told, no runtime here speaks CRI: {without[0]} (expected the ids of all living ones in sandboxes)")
     return found
 
 

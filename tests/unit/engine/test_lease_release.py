@@ -348,7 +348,7 @@ def test_a_runtime_that_does_not_answer_is_not_one_without_sandboxes(orphaned, m
     monkeypatch.setattr(_leases, "_LONGEST_ANSWER", 0.2)
     turns = []
     orphaned.asked = lambda: turns.append(None) or (time.sleep(1) if at == "first" or len(turns) == 2 else None)
-    with pytest.raises(NodeError, match=r"nothing was released, since a runtime does not say which sandboxes it has: "):
+    with pytest.raises(NodeError, match=r"which sandboxes exist cannot be told: "):
         orphaned.run()
 
 
