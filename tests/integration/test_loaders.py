@@ -535,3 +535,30 @@ def test_podman_says_why_it_skips_a_file(podman):
     for name, text in (("20-b", "has the same network name"), ("30-c", "error parsing configuration list"), ("40-d", "has invalid name"),
                        ("50-e", "failed to find plugin"), ("60-f", "does not support config version")):
         assert any(name in line and text in line for line in lines), warnings
+
+
+# The directory and the version
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_containerd_makes_the_directory_for_itself_alone(suite):
+    with Node(uplink=False) as node:
+        assert not node.exists(CONF_DIR)
+        with Containerd(node, program=Program("containerd", suite)):
+            assert node.run(["stat", "--format=%a %U", CONF_DIR, "/etc/cni"]).stdout.split() == ["700", "root", "755", "root"]
+
+
+def test_podman_makes_the_directory_and_a_lock_in_it():
+    with Node(uplink=False) as node:
+        node.install_plugins()
+        assert Podman(node).networks() == ({DEFAULT: "cni-podman0"}, "")
+        assert node.run(["stat", "--format=%a %U", CONF_DIR]).stdout.split() == ["700", "root"]
+        assert node.run(["ls", CONF_DIR]).stdout.split() == ["cni.lock"]
+
+
+@CONTAINERDS
+@pytest.mark.parametrize("versions, old, new", [(["0.4.0", "1.0.0"], "0.4.0", "1.0.0"), (["0.3.1"], "0.4.0", "0.4.0"), (["1.1.0", "9.9.9"], "0.4.0", "1.1.0")])
+def test_of_several_versions_containerd_2_takes_the_highest_that_it_knows(watched, versions, old, new):
+    fill(watched.folder, {"10-a.conflist": conflist("a", cniVersions=versions)})
+    watched.settle()
+    shown = watched.containerd.status().info["cniconfig"]["Networks"][1]["Config"]["CNIVersion"]
+    assert shown == (old if watched.program.version.startswith("1.") else new)

@@ -20,13 +20,14 @@ from random import Random
 from typing import Any, NamedTuple
 
 import pytest
-from ansible_collections.kubenode.network.plugins.module_utils._cni import keys, model
+from ansible_collections.kubenode.network.plugins.module_utils._cni import keys, model, versions
 from ansible_collections.kubenode.network.plugins.module_utils._cni.versions import older
 from testbed import Node
 from testbed.chains import Chains
 from testbed.generated import Maker
 from testbed.programs import Program
 
+IPAM = {"type": "host-local", "subnet": "10.1.0.0/24"}
 COUNT = int(os.environ.get("KUBENODE_CHAINS", "300"))
 SEED = int(os.environ.get("KUBENODE_SEED", "1"))
 
@@ -40,7 +41,10 @@ STRICTER = {
     r"'::ffff:[\d.]+' is not an IP address": "an IPv4 address written as IPv6 has two families",
     r"\.gateway: \S+ is not in the address's network": "a gateway out of the pod's reach",
     r"\.subnet: \S+ needs \S+ on the bridge beside ": "the pod of this test gets its address from the first range, a later one from the other",
-    r"\.scope: \d+ is too narrow": "a result before 0.3.0 has no scope",
+    r"sbr cannot move a default route": "later plugins can; those of Debian 11 to 13 cannot",
+    r" is the same route as ": "ptp of 0.9.0 passes over a route that is there already, later ones fail",
+    r"\.master: '' is not usable": "the interface of the default route is meant by leaving the key out",
+    r"\.(txQLen|table): -\d+ is out of range": "a negative number becomes a very large one, or nothing",
     r"'10\.01\.0\.0/24' is not a CIDR": "plugins built by Go before 1.17 (0.9.0) take leading zeros, later ones do not",
     r" leaves only the gateway ": "the one address is a pod's only when the gateway has none",
     r"\.ipam\.type: (''|missing)": "the whole section would be ignored: a pod without an address",
@@ -53,6 +57,10 @@ STRICTER = {
     r"\.ingressPolicy: .* is not known|\.backend: 'iptable' is not known": "firewall takes its default for a word it does not know",
     r"\.(mac|args\.cni\.mac): ": "a group address: the kernel refuses it, or the plugin does not look",
     r"\.firewalldZone: ": "not looked at without firewalld",
+}
+#: The same, of networks before 0.3.0.
+STRICTER_BEFORE_0_3 = {
+    r"\.routes\[\d+\]": "a result before 0.3.0 has nothing but dst and gw of a route, and only routes of the addresses' families",
 }
 #: What ADD and DEL of a network that we accept may say, with the reason.
 TOLERATED = {
@@ -75,6 +83,8 @@ def newer(plugin: dict[str, Any], release: str) -> bool:
     parts = [(plugin, keys.PLUGINS[plugin["type"]].keys.keys), *((route, keys.ROUTE.keys) for route in routes)]
     if any(name in known and older(release, known[name].since or "0.0.0") for part, known in parts for name in part):
         return True
+    if "IFNAME" in str(plugin.get("sysctl")) and older(release, "1.1.0"):  # containernetworking/plugins#669
+        return True
     # A word of a choice may be newer than its key.
     policy = keys.PLUGINS["firewall"].keys.keys["ingressPolicy"].kind.words.get(plugin.get("ingressPolicy"), "")
     return plugin["type"] == "firewall" and older(release, policy or "0.0.0")
@@ -83,9 +93,9 @@ def newer(plugin: dict[str, Any], release: str) -> bool:
 def draw(seed: int, count: int, program: Program, chain: str) -> list[Case]:
     """Networks of which every second has exactly one problem, the others none."""
     maker, cases = Maker(Random(seed)), []
-    versions = known_versions(program)
+    spoken = known_versions(program)
     while len(cases) < count:
-        version, plugins = maker.version(versions), getattr(maker, chain)()
+        version, plugins = maker.version(spoken), getattr(maker, chain)()
         problems = [str(problem) for problem in model.check_plugins(plugins, cni_version=version)]
         if len(problems) == len(cases) % 2 and not any(newer(plugin, program.version) for plugin in plugins):
             cases.append(Case(model.build(f"net{len(cases)}", version, plugins, single=False), problems))
@@ -112,7 +122,8 @@ def disagreement(case: Case, failure: str | None) -> str | None:
     tolerated = failure and any(re.search(pattern, failure) for pattern in TOLERATED)
     if not case.problems and failure and not tolerated:
         return f"accepted by us: {json.dumps(case.config)}\n  {failure}"
-    explained = [any(re.search(pattern, problem) for pattern in STRICTER) for problem in case.problems]
+    patterns = [*STRICTER, *(STRICTER_BEFORE_0_3 if older(case.config["cniVersion"], "0.3.0") else ())]
+    explained = [any(re.search(pattern, problem) for pattern in patterns) for problem in case.problems]
     if case.problems and not failure and not all(explained):
         return f"refused by us: {case.problems}\n  {json.dumps(case.config)}"
     return None
@@ -147,12 +158,26 @@ def test_other_chains(suite):
 def test_the_judge_itself(suite):
     """A network that no plugin takes and one that each takes, so that agreement is not silence."""
     program = Program("cni-plugins", suite)
-    ipam = {"type": "host-local", "subnet": "10.1.0.0/24"}
-    good = model.build("good", "0.4.0", [{"type": "bridge", "ipam": ipam}, {"type": "portmap", "capabilities": {"portMappings": True}}], single=False)
-    bad = model.build("bad", "0.4.0", [{"type": "bridge", "ipam": ipam, "mtu": 67}], single=False)
+    good = model.build("good", "0.4.0", [{"type": "bridge", "ipam": IPAM}, {"type": "portmap", "capabilities": {"portMappings": True}}], single=False)
+    bad = model.build("bad", "0.4.0", [{"type": "bridge", "ipam": IPAM, "mtu": 67}], single=False)
     with Node() as node, Chains(node, program.cni_bin) as chains:
         assert outcome(chains, good) is None
         assert outcome(chains, bad).startswith("bridge ADD: ")
         assert disagreement(Case(bad, []), outcome(chains, bad)) and disagreement(Case(good, ["plugins[0].x: invented"]), None)
         chains.close()
         assert node.run(["ip", "netns"]).stdout == ""
+
+
+@pytest.mark.parametrize("suite", ["bullseye", "bookworm", "sid"])
+def test_names_and_versions(suite):
+    """A loader takes any of them; every pod then fails, unless we have nothing against it either."""
+    program = Program("cni-plugins", suite)
+    spoken = known_versions(program)
+    with Node() as node, Chains(node, program.cni_bin) as chains:
+        for name in ("a", "0", "a.b-c_d", "x" * 200, "", "a b", "-a", ".a", "a/b", "\u00e9", "a\n"):
+            failure = chains.run(model.build(name, "0.4.0", [{"type": "bridge", "ipam": IPAM}], single=False))
+            assert bool(failure) is bool(model.check_name(name)), (name, failure)
+        for version in ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", "1.0", "9.9.9", "v1.0.0", "1.0.0-rc1", "01.0.0", "x"):
+            failure = chains.run(model.build("net", version, [{"type": "bridge", "ipam": IPAM}], single=False))
+            refused = bool(versions.check_version(version, "cni_version")) or version not in spoken
+            assert bool(failure) is refused, (version, failure)
