@@ -33,6 +33,3 @@ class Program:
     def cni_bin(self) -> Path:
         """Where the plugins are."""
         return self.folder / "usr" / "lib" / "cni"
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
