@@ -75,6 +75,17 @@ def read_text(path: str) -> str | None:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def read_bytes(path: str) -> bytes | None:
+    """The file's content, None when there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def state(path: str) -> dict[str, t.Any] | None:
     """``{"sha256", "mode" ("0644"), "owner" (uid), "group" (gid)}``, ``{"symlink": target}`` or None."""
     try:

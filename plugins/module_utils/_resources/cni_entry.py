@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import typing as t
 
-from .._cni import entries, model
+from .._cni import entries, model, splice
 from .._errors import NodeError
 from .._host import files
 from .._resource import Resource, State
@@ -19,7 +18,7 @@ from .._resource import Resource, State
 class CniEntry(Resource):
     """One plugin's entry in a network list that somebody else wrote. State: the entry, or None when it has none.
 
-    Everything else in the file, the order of its keys too, stays as it is.
+    Nothing else in the file changes, not one character. An entry that was found keeps its spelling beside its state.
     """
 
     def __init__(self, path: str, plugin: str) -> None:
@@ -28,31 +27,52 @@ class CniEntry(Resource):
         self.id = f"cni_entry:{path}#{plugin}"
 
     def read(self) -> State:
-        text = files.read_text(self.path)
+        text = read_text(self.path)
         if text is None:
             return None
-        chain = self._parse(text)["plugins"]
+        chain = load(self.path, text)["plugins"]
         index = entries.find_entry(chain, self.plugin)
         return None if index is None else chain[index]
 
     def write(self, state: State) -> None:
-        text = files.read_text(self.path)
-        if text is None:
-            if state is not None:
-                raise NodeError(f"{self.path} is no longer there")
-            return
-        config = self._parse(text)
-        changed = entries.without_entry(config, self.plugin) if state is None else entries.with_entry(config, state)
-        if changed != config:
-            _put(os.path.realpath(self.path), model.render(changed).encode())
+        text = read_text(self.path)
+        if text is not None:
+            self._put(text, self._without(text) if state is None else self._with(text, state))
+        elif state is not None:
+            raise NodeError(f"{self.path} is no longer there")
 
-    def _parse(self, text: str) -> dict[str, t.Any]:
-        if "\ufffd" in text:  # what files.read_text puts for bytes that are no UTF-8
-            raise NodeError(f"{self.path} is not UTF-8, so it cannot be changed without losing bytes")
-        try:
-            return model.parse(text, os.path.basename(self.path))
-        except ValueError as error:
-            raise NodeError(f"{self.path} is not a valid network list: {error}") from error
+    def _with(self, text: str, entry: dict[str, t.Any]) -> str:
+        chain = load(self.path, text)["plugins"]
+        index = entries.find_entry(chain, self.plugin)
+        if index is None:
+            return splice.put(text, entries.place(chain), entry)
+        return text if chain[index] == entry else splice.replace(text, index, entry)
+
+    def _without(self, text: str) -> str:
+        while True:
+            chain = load(self.path, text)["plugins"]
+            index = entries.find_entry(chain, self.plugin)
+            if index is None:
+                return text
+            if len(chain) == 1:
+                raise NodeError(f"{self.path} has no other plugin, and a list without any does not load")
+            text = splice.take_out(text, index)
+
+    def _put(self, before: str, after: str) -> None:
+        if after != before:
+            put(os.path.realpath(self.path), after.encode())
+
+    def beside(self) -> t.Any:
+        text = read_text(self.path)
+        index = None if text is None else entries.find_entry(load(self.path, text)["plugins"], self.plugin)
+        return None if text is None or index is None else splice.element(text, index)
+
+    def write_beside(self, beside: t.Any) -> None:
+        """Gives an entry its spelling back, where it is the one that was found."""
+        text = read_text(self.path)
+        if text is not None and self.read() == splice.load(beside):
+            chain = load(self.path, text)["plugins"]
+            self._put(text, splice.replace(text, entries.find_entry(chain, self.plugin) or 0, beside))
 
     def capture(self) -> State:
         """The whole file behind a symbolic link, as text of one character a byte; the store is for what is found."""
@@ -63,22 +83,36 @@ class CniEntry(Resource):
 
     def restore(self, token: State) -> None:
         if token is not None:
-            _put(os.path.realpath(self.path), token.encode("latin-1"))
+            put(os.path.realpath(self.path), token.encode("latin-1"))
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return not os.path.exists(self.path)  # with the list, what we changed in it is gone
 
     def describe(self, state: State) -> str:
-        return "" if state is None else json.dumps(state, indent=2) + "\n"
+        return "" if state is None else splice.dump(state) + "\n"
 
 
-def leaves_a_plugin(path: str, plugin: str) -> bool:
-    """Whether the list at ``path`` has other plugins; without any, no loader takes it."""
-    config = model.parse(files.read_text(path) or "", os.path.basename(path))
-    return any(entry.get("type") != plugin for entry in config["plugins"])
+def read_text(path: str) -> str | None:
+    """The text of a file with the line breaks that it has, None when there is none."""
+    data = files.read_bytes(path)
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError as error:
+        raise NodeError(f"{path} is not UTF-8, so it cannot be changed without losing bytes") from error
 
 
-def _put(path: str, data: bytes) -> None:
+def load(path: str, text: str) -> dict[str, t.Any]:
+    """The config in the text of a file, as loaders take it and as it can be written back."""
+    try:
+        model.parse(text, os.path.basename(path))
+        return t.cast("dict[str, t.Any]", splice.load(text))
+    except model.ConfigError as error:
+        raise NodeError(f"{path} is not a valid network: {error.reason}") from error
+    except ValueError as error:
+        raise NodeError(f"{path}: {error}") from error
+
+
+def put(path: str, data: bytes) -> None:
     now = files.state(path) or {"mode": "0644", "owner": 0, "group": 0}
     files.write(path, files.Bytes(data), mode=int(now["mode"], 8), owner=now["owner"], group=now["group"])
 

@@ -73,9 +73,89 @@ def test_an_entry_of_the_type_is_replaced_in_place():
     assert after["plugins"] == [CALICO["plugins"][0], {**PLAIN, "snat": False}, CALICO["plugins"][1]]
 
 
-def test_of_several_one_is_left():
+def test_of_several_the_first_is_replaced_and_all_go():
     config = {**CALICO, "plugins": [{"type": "bridge"}, {"type": "portmap"}, {"type": "tuning"}, {"type": "portmap"}]}
-    assert entries.with_entry(config, PLAIN)["plugins"] == [{"type": "bridge"}, PLAIN, {"type": "tuning"}]
+    assert entries.with_entry(config, PLAIN)["plugins"] == [{"type": "bridge"}, PLAIN, {"type": "tuning"}, {"type": "portmap"}]
+    assert entries.without_entry(config, "portmap")["plugins"] == [{"type": "bridge"}, {"type": "tuning"}]
+    assert [entries.count(config["plugins"], name) for name in ("portmap", "tuning", "bandwidth")] == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "types, index",
+    [
+        ("calico", 1),
+        ("calico bandwidth", 2),
+        ("calico istio-cni", 1),
+        ("ptp bandwidth linkerd-cni istio-cni", 2),
+        ("aws-cni cilium-cni tuning", 3),
+        ("cilium-cni", 1),
+        ("cilium-cni istio-cni", 1),
+    ],
+)
+def test_a_new_entry_comes_before_those_that_must_stay_last(types, index):
+    plugins = [{"type": name} for name in types.split()]
+    assert entries.place(plugins) == index
+    assert entries.with_entry({"plugins": plugins}, PLAIN)["plugins"].index(PLAIN) == index
+
+
+def test_the_bandwidth_entry():
+    assert entries.bandwidth_entry({}) == {"type": "bandwidth", "capabilities": {"bandwidth": True}}
+    options = {"ingress_rate": 1, "ingress_burst": 2, "egress_rate": 3, "egress_burst": 4}
+    entry = entries.bandwidth_entry(options)
+    assert list(entry.items())[2:] == [("ingressRate", 1), ("ingressBurst", 2), ("egressRate", 3), ("egressBurst", 4)]
+
+
+# Into an entry that is there
+
+
+@pytest.mark.parametrize(
+    "theirs, ours, before, found, expected",
+    [
+        (None, {"snat": True}, None, None, {"snat": True}),
+        ({"x": 1, "snat": False, "y": 2}, {"snat": True, "masqAll": True}, None, None, {"x": 1, "snat": True, "y": 2, "masqAll": True}),
+        ({"snat": True, "x": 1}, {}, {"snat": True}, None, {"x": 1}),
+        ({"snat": True, "x": 1}, {}, {"snat": True}, {"snat": False}, {"snat": False, "x": 1}),
+        ({"snat": True, "x": 1}, {}, {}, {"snat": False}, {"snat": True, "x": 1}),
+    ],
+)
+def test_an_entry_that_is_there_keeps_what_is_not_ours(theirs, ours, before, found, expected):
+    def whole(keys):
+        return None if keys is None else {**PLAIN, **keys}
+
+    made = entries.merged(whole(theirs), whole(ours), whole(before), whole(found))
+    assert json.dumps(made) == json.dumps(whole(expected))
+
+
+@pytest.mark.parametrize("capabilities, expected", [({"odd": True}, {"odd": True, "portMappings": True}), ({"portMappings": False}, PLAIN["capabilities"]),
+                                                    (None, PLAIN["capabilities"])])
+def test_the_capability_is_set_beside_others(capabilities, expected):
+    theirs = {"capabilities": capabilities, "type": "portmap"}
+    assert json.dumps(entries.merged(theirs, PLAIN)) == json.dumps({"capabilities": expected, "type": "portmap"})
+    assert entries.merged({"type": "portmap"}, PLAIN) == PLAIN
+
+
+# A single configuration as a list
+
+SINGLE = {"cniVersion": "0.3.0", "type": "bridge", "name": "n", "disableCheck": True, "ipam": {}}
+
+
+def test_a_single_configuration_becomes_what_loaders_make_of_it():
+    made = entries.to_list(SINGLE)
+    assert json.dumps(made) == json.dumps({"cniVersion": "0.3.0", "name": "n", "plugins": [{"type": "bridge", "disableCheck": True, "ipam": {}}]})
+    assert entries.to_single(made) == SINGLE
+    assert entries.to_list({"name": "n", "type": "x"}) == {"name": "n", "plugins": [{"type": "x"}]}, "no version stays no version"
+
+
+@pytest.mark.parametrize("change, reason", [({"name": ""}, "has no name"), ({"CNIVersion": "1.0.0"}, "has the key 'CNIVersion', which a list would not know")])
+def test_what_becomes_no_list(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        entries.to_list({**SINGLE, **change})
+
+
+@pytest.mark.parametrize("change, reason", [({"disableCheck": True}, "has disableCheck"), ({"plugins": [{}, {}]}, "has 2 plugins")])
+def test_what_becomes_no_single_configuration(change, reason):
+    with pytest.raises(ValueError, match=f"{reason}, which a single configuration cannot hold"):
+        entries.to_single({"name": "n", "plugins": [{"type": "x"}], **change})
 
 
 def test_twice_is_once():

@@ -118,6 +118,32 @@ def test_an_entry_is_given_back_and_leaves_nothing_in_the_store(disk, path, stor
     assert not store.exists() and not disk.document.exists()
 
 
+def test_an_entry_that_was_found_comes_back_as_it_was_spelled(disk, path):
+    text = LIST.replace("}]", '},\r\n\t{ "type":"portmap","x":1.50e1,"y":"\\u00e9" }]')
+    path.write_bytes(text.encode())
+    disk.converge(part({}, want(path)))
+    assert path.read_bytes() == text.replace(text[text.index("{ ") : -2], json.dumps(ENTRY)).encode()
+    disk.converge(REMOVAL)
+    assert path.read_bytes() == text.encode()
+
+
+def test_all_entries_of_the_type_go_but_not_the_last_plugin(path):
+    path.write_text(LIST.replace("}]", '}, {"type": "portmap"}, {"type": "tuning"}, {"type": "portmap"}]'))
+    CniEntry(str(path), "portmap").write(None)
+    assert path.read_text() == LIST.replace("}]", '}, {"type": "tuning"}]')
+    path.write_text(LIST.replace("bridge", "portmap"))
+    with pytest.raises(NodeError, match="has no other plugin, and a list without any does not load"):
+        CniEntry(str(path), "portmap").write(None)
+
+
+def test_a_list_with_a_key_twice_is_refused(path):
+    text = LIST.replace('"bridge"', '"bridge", "mtu": 1, "mtu": 2')
+    path.write_text(text)
+    with pytest.raises(NodeError, match="an object in it has the key 'mtu' twice"):
+        CniEntry(str(path), "portmap").write(ENTRY)
+    assert path.read_text() == text
+
+
 def test_a_list_that_is_gone_cannot_get_an_entry(path):
     path.unlink()
     with pytest.raises(NodeError, match="10-n.conflist is no longer there"):
