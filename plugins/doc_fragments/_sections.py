@@ -210,10 +210,17 @@ options:
     description:
       - The name of the network whose list gets the entry, as in the C(name) of its file.
       - It may be one that M(kubenode.network.cni_config) or M(kubenode.network.node_network) wrote, or somebody else's in O(conf_dir).
-        Everything else in that file stays as it is.
-      - The file must be a list (V(.conflist)). A single configuration cannot hold a second plugin.
+        Everything else in that file stays as it is, character by character.
+      - A single configuration (V(.conf) or V(.json)), which cannot hold a second plugin, becomes a list (V(.conflist)) that says the same.
+        The new file is complete before the old one goes. When the last entry that this collection put into it goes, the single
+        configuration comes back as it was, with what others changed meanwhile. If they added what only a list can hold, it stays a list.
+      - One of O(network) and O(filename) is required. They are mutually exclusive.
     type: str
-    required: true
+  filename:
+    description:
+      - The file in O(conf_dir) of the network whose list gets the entry, for example V(10-calico.conflist). The name of a single
+        configuration stays valid when it became a list.
+    type: str
   snat:
     description:
       - Whether a pod reaches its own host port, and the node reaches host ports on V(127.0.0.1). The plugin does both unless told not to.
@@ -264,8 +271,70 @@ options:
     elements: path
   state:
     description:
-      - V(present) puts the entry into the network's list, with the capability C(portMappings), without which the plugin does nothing.
-      - V(absent) takes every C(portmap) entry out of the list, whoever put it there.
+      - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(portMappings), without which
+        the plugin does nothing. An entry that is there keeps its place and the keys that no option sets. A new one comes behind all other
+        plugins, except those that must stay last (C(cilium-cni), C(istio-cni), C(linkerd-cni)).
+      - V(absent) takes every C(portmap) entry out of the list, whoever put it there, and nothing else.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    BANDWIDTH = r"""
+options:
+  network:
+    description:
+      - The name of the network whose list gets the entry, as in the C(name) of its file.
+      - It may be one that M(kubenode.network.cni_config) or M(kubenode.network.node_network) wrote, or somebody else's in O(conf_dir).
+        Everything else in that file stays as it is, character by character.
+      - A single configuration (V(.conf) or V(.json)), which cannot hold a second plugin, becomes a list (V(.conflist)) that says the same.
+        The new file is complete before the old one goes. When the last entry that this collection put into it goes, the single
+        configuration comes back as it was, with what others changed meanwhile. If they added what only a list can hold, it stays a list.
+      - One of O(network) and O(filename) is required. They are mutually exclusive.
+    type: str
+  filename:
+    description:
+      - The file in O(conf_dir) of the network whose list gets the entry, for example V(10-calico.conflist). The name of a single
+        configuration stays valid when it became a list.
+    type: str
+  ingress_rate:
+    description:
+      - How much a pod may receive, in bits per second. A whole number, which may end in V(K), V(M) or V(G) for thousands, millions or
+        thousands of millions, as in V(10M).
+      - If neither this nor O(egress_rate) is set, each pod has the limits that its annotations C(kubernetes.io/ingress-bandwidth) and
+        C(kubernetes.io/egress-bandwidth) name, if any. The rates set here are those of every pod of the network, whatever its annotations say.
+      - Requires O(ingress_burst).
+    type: str
+  ingress_burst:
+    description:
+      - How much a pod may receive at once before O(ingress_rate) holds, in bits, written like that.
+      - It must be less than 4 GiB. A burst that is a small part of a second's worth lets little more than the rate through from the start.
+      - With the limits of annotations, runtimes pass the largest burst, so that the first hundreds of megabytes are not slowed down at all.
+    type: str
+  egress_rate:
+    description:
+      - How much a pod may send, in bits per second, written like O(ingress_rate).
+      - Requires O(egress_burst).
+    type: str
+  egress_burst:
+    description:
+      - How much a pod may send at once before O(egress_rate) holds, in bits, written like O(ingress_rate).
+    type: str
+  conf_dir:
+    description:
+      - The folder of the network's file. If not set, the folder that the node's container runtime reads.
+    type: path
+  bin_dirs:
+    description:
+      - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
+    type: list
+    elements: path
+  state:
+    description:
+      - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(bandwidth), without which
+        the plugin does nothing. An entry that is there keeps its place and the keys that no option sets. A new one comes behind all other
+        plugins, except those that must stay last (C(cilium-cni), C(istio-cni), C(linkerd-cni)).
+      - V(absent) takes every C(bandwidth) entry out of the list, whoever put it there, and nothing else.
     type: str
     choices: [present, absent]
     default: present

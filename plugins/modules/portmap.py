@@ -12,7 +12,7 @@ short_description: Give the pods of a network host ports
 version_added: 0.1.0
 description:
   - Sees to it that the list of a network has one working entry for the plugin C(portmap), or none.
-  - It works on networks of this collection and on files that somebody else wrote.
+  - It works on networks of this collection and on files that somebody else wrote, such as Calico or Cilium.
   - For a network of M(kubenode.network.cni_config), the entry stays when that module writes the network anew.
 extends_documentation_fragment:
   - kubenode.network._attributes
@@ -26,7 +26,11 @@ attributes:
     details:
       - A plugin that is not installed, and a network that is not written, is a warning, which names the task that has to come before
         this one, because in check mode that task did not do anything either. A real run refuses it.
+notes:
+  - CRI-O maps host ports itself and passes none to the plugin, so on its nodes the entry has no effect, which is a warning.
 seealso:
+  - module: kubenode.network.bandwidth
+    description: Limits to what pods send and receive.
   - module: kubenode.network.cni_config
     description: A network that pods get.
   - module: kubenode.network.cni_plugins
@@ -66,6 +70,11 @@ EXAMPLES = r"""
     mark_masq_bit: 13
     conditions_v4: ["!", "-s", "192.0.2.0/24"]
 
+- name: Let kube-proxy's chain mark what is masqueraded
+  kubenode.network.portmap:
+    filename: 10-mynet.conflist
+    external_set_mark_chain: KUBE-MARK-MASQ
+
 - name: Take host ports away from them
   kubenode.network.portmap:
     network: mynet
@@ -89,7 +98,8 @@ changes:
     resource:
       description:
         - What was changed, as its kind and name.
-        - For a network of this collection that is its file, else the entry in the file.
+        - For a network of this collection that is its file, else the entry in the file, and before that, where a single configuration
+          becomes a list, C(cni_form) and that file.
       type: str
       sample: cni_entry:/etc/cni/net.d/10-other.conflist#portmap
     before:
@@ -141,7 +151,7 @@ portmap:
       type: str
       sample: /etc/cni/net.d/10-mynet.conflist
     entry:
-      description: The entry. Not there with O(state=absent).
+      description: The whole entry, with the keys that somebody else set. Not there with O(state=absent).
       type: dict
       sample: {type: portmap, capabilities: {portMappings: true}, snat: true}
   sample:

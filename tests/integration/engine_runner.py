@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run in a node: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
 
-One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify"] or null, "pause": STEP or null}
+One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify"] or null, "pause": STEP or null,
+"section": the section whose options they are, where it is one that node_network does not have}
 -> {"changes": N} or {"error": TEXT}. A run with a "pause" prints "paused" when the STEP-th change is written, and waits for
 a line; if it is then put back, it prints "undoing" before and waits for another one.
 """
@@ -19,6 +20,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._door import exec
 from ansible_collections.kubenode.network.plugins.module_utils._errors import KubenodeError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
+from ansible_collections.kubenode.network.plugins.module_utils._sections import bandwidth, portmap
 
 
 def at_step(step: int, change: object) -> None:
@@ -83,14 +85,16 @@ def wait(word: str) -> None:
 
 def main() -> None:
     order = json.loads(sys.stdin.readline())
-    validated = ArgumentSpecValidator(argument_spec()).validate(order["params"])
+    section = {"portmap": portmap, "bandwidth": bandwidth}.get(order.get("section"))
+    validated = ArgumentSpecValidator(section.OPTIONS if section else argument_spec()).validate(order["params"])
     assert not validated.error_messages, validated.error_messages
     if order["fail"]:
         told_to_fail(*order["fail"])
     if order["pause"]:
         at_step(order["pause"], told_to_pause)
     try:
-        result = execute(open_sections(validated.validated_parameters), check=False)
+        options = validated.validated_parameters
+        result = execute([(section, options, "")] if section else open_sections(options), check=False)
         print(json.dumps({"changes": len(result["changes"])}))
     except KubenodeError as error:
         print(json.dumps({"error": str(error)}))

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _leases
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
+    bandwidth,
     cni_plugins,
     kubenet_bridge,
     masquerade,
@@ -33,6 +34,7 @@ SPECS = {
     "cni_plugins": cni_plugins.OPTIONS,
     "cni_config": networks.OPTIONS,
     "portmap": portmap.OPTIONS,
+    "bandwidth": bandwidth.OPTIONS,
     "kubenet_bridge": kubenet_bridge.OPTIONS,
     "masquerade": masquerade.OPTIONS,
     "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
@@ -44,6 +46,7 @@ GOOD = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
     "cni_config": {"name": "mynet", "plugins": [BRIDGE]},
     "portmap": {"network": "there"},
+    "bandwidth": {"network": "there", "ingress_rate": "1M", "ingress_burst": "1M"},
     "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
     "masquerade": {"pod_cidrs": ["10.244.1.0/24"], "non_masquerade_cidrs": []},
     "sysctl_bridge_nf": {},
@@ -67,6 +70,14 @@ def ipam_with(**keys):
 
 
 ARCHIVE = {"remote_src": True, "src": "/run/sources/plugins.tgz"}
+#: What is wrong with the file of a chained plugin's network.
+PLACES = [
+    ({"filename": "10-x.conflist"}, "filename: '10-x.conflist' cannot be combined with network: 'there'"),
+    ({"network": None, "filename": "../net.d/15-there.conflist"}, "filename: '../net.d/15-there.conflist' is not the name of a network's file"),
+    ({"network": None, "filename": "10-x.conflist"}, "filename: /etc/cni/net.d/10-x.conflist is not there (expected one of"),
+    ({"network": None, "filename": "30-broken.conflist"}, "filename: /etc/cni/net.d/30-broken.conflist is not a valid network: has no name"),
+    ({"network": None, "filename": "60-nameless.conf"}, "filename: /etc/cni/net.d/60-nameless.conf has no usable name, '' (expected"),
+]
 #: module -> option -> (what replaces the good options, what the message must say)
 CASES = {
     "cni_plugins": {
@@ -155,8 +166,14 @@ CASES = {
         "network": [
             ({"network": "nowhere"}, "network: 'nowhere' is in no file of /etc/cni/net.d (expected one of"),
             ({"network": "a b"}, "network: 'a b' is not a network name"),
-            ({"network": "single"}, "network: 'single' is in 20-single.conf, which holds one plugin only"),
+            ({"network": None}, "network: is required unless filename is given"),
+            ({"network": "single"}, "/20-single.conf holds one plugin only, and /etc/cni/net.d/20-single.conflist, which it would become, is there"),
+            ({"network": "twice"}, "network: /etc/cni/net.d/40-twice.conflist: an object in it has the key 'mtu' twice"),
+            ({"network": "several"}, "network: 'several' in /etc/cni/net.d/45-several.conflist has several portmap entries"),
+            ({"network": "chain", "mark_masq_bit": 3}, "mark_masq_bit: 'chain' in /etc/cni/net.d/50-chain.conflist: 3 cannot be combined"),
+            ({"network": "marked", "external_set_mark_chain": "X"}, "external_set_mark_chain: 'marked' in /etc/cni/net.d/55-marked.conflist: markMasqBit: 14"),
         ],
+        "filename": PLACES,
         "snat": [({"snat": "perhaps"}, "snat")],
         "masq_all": [
             ({"masq_all": "perhaps"}, "masq_all"),
@@ -171,7 +188,30 @@ CASES = {
             ({"backend": "nftables"}, "backend: 'nftables' is not known to the installed portmap, release 1.0.0 or newer, before 1.2.0"),
         ],
         "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable")],
-        "bin_dirs": [({"bin_dirs": ["/nowhere"]}, "'portmap' is not installed in /nowhere")],
+        "bin_dirs": [({"bin_dirs": ["/nowhere"]}, "bin_dirs: 'portmap' is not installed in /nowhere")],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
+    "bandwidth": {
+        "network": [
+            ({"network": "nowhere"}, "network: 'nowhere' is in no file of /etc/cni/net.d (expected one of"),
+            ({"network": "a b"}, "network: 'a b' is not a network name"),
+            ({"network": "aged"}, "network: 'aged' in /etc/cni/net.d/35-aged.conflist: 'bandwidth' does not speak CNI 0.2.0 (expected a cniVersion of 0.3.0"),
+            ({"network": "aged-ours"}, "network: the cniVersion of 'aged-ours', '0.2.0' is not supported by the installed bandwidth (it supports 0.3.0"),
+        ],
+        "filename": PLACES,
+        "ingress_rate": [
+            ({"ingress_rate": "fast"}, "ingress_rate: 'fast' is not a number of bits (expected a whole number such as 1000000, or 1M"),
+            ({"ingress_rate": "4"}, "ingress_rate: 4 is out of range"),
+            ({"ingress_rate": None}, "ingress_rate: null beside ingress_burst: 1000000 (expected both or neither)"),
+        ],
+        "ingress_burst": [({"ingress_burst": "40G"}, "ingress_burst: 40000000000 is out of range"), ({"ingress_burst": None}, "ingress_burst: null beside")],
+        "egress_rate": [({"egress_rate": "1M"}, "egress_burst: null beside egress_rate: 1000000"), ({"egress_rate": "-1"}, "egress_rate: '-1' is not")],
+        "egress_burst": [({"egress_burst": "1M"}, "egress_rate: null beside egress_burst"), ({"egress_burst": "1MB"}, "egress_burst: '1MB' is not")],
+        "conf_dir": [
+            ({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"),
+            ({"network": "ours", "conf_dir": "/etc/other"}, "conf_dir: '/etc/other' is not where this collection wrote 'ours' (expected /etc/cni/net.d)"),
+        ],
+        "bin_dirs": [({"bin_dirs": ["/nowhere"]}, "bin_dirs: 'bandwidth' is not installed in /nowhere")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "kubenet_bridge": {
@@ -316,6 +356,16 @@ def prepared():
         node.add_foreign()
         node.write("/etc/cni/net.d/15-there.conflist", '{"cniVersion": "1.0.0", "name": "there", "plugins": [{"type": "bridge"}]}')
         node.write("/etc/cni/net.d/20-single.conf", '{"cniVersion": "1.0.0", "name": "single", "type": "bridge"}')
+        node.write("/etc/cni/net.d/20-single.conflist", '{"cniVersion": "1.0.0", "name": "other", "plugins": [{"type": "bridge"}]}')
+        node.write("/etc/cni/net.d/30-broken.conflist", '{"plugins": [{"type": "bridge"}]}')
+        node.write("/etc/cni/net.d/35-aged.conflist", '{"cniVersion": "0.2.0", "name": "aged", "plugins": [{"type": "bridge"}]}')
+        node.write("/etc/cni/net.d/40-twice.conflist", '{"cniVersion": "1.0.0", "name": "twice", "plugins": [{"type": "bridge", "mtu": 1, "mtu": 2}]}')
+        entry = '{"type": "portmap", "externalSetMarkChain": "X"}'
+        node.write("/etc/cni/net.d/45-several.conflist", f'{{"cniVersion": "1.0.0", "name": "several", "plugins": [{{"type": "ptp"}}, {entry}, {entry}]}}')
+        node.write("/etc/cni/net.d/50-chain.conflist", f'{{"cniVersion": "1.0.0", "name": "chain", "plugins": [{{"type": "ptp"}}, {entry}]}}')
+        marked = '{"type": "portmap", "markMasqBit": 14, "backend": "nftables", "odd": 1}'
+        node.write("/etc/cni/net.d/55-marked.conflist", f'{{"cniVersion": "1.0.0", "name": "marked", "plugins": [{{"type": "ptp"}}, {marked}]}}')
+        node.write("/etc/cni/net.d/60-nameless.conf", '{"cniVersion": "1.0.0", "type": "bridge"}')
         sums = {
             "EVIL": archive(node, "/run/sources/evil.tgz", "../bridge"),
             "LINK": archive(node, "/run/sources/link.tgz", "bridge", "/etc/passwd"),
@@ -325,6 +375,7 @@ def prepared():
         node.run(["mkdir", "/run/sources/links"])
         node.run(["ln", "-s", "/etc/shadow", "/run/sources/links/portmap"])
         assert node.module("cni_config", {"name": "ours", "priority": 5, "plugins": [BRIDGE]})["changed"]
+        assert node.module("cni_config", {"name": "aged-ours", "priority": 90, "cni_version": "0.2.0", "plugins": [BRIDGE]})["changed"]
         yield node, sums
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from testbed import Node
 
-MODULES = ("cni_plugins", "cni_config", "portmap", "kubenet_bridge", "masquerade", "sysctl_bridge_nf", "node_network")
+MODULES = ("cni_plugins", "cni_config", "portmap", "bandwidth", "kubenet_bridge", "masquerade", "sysctl_bridge_nf", "node_network")
 #: The archive that the examples take from the play's files, and the checksum file beside it.
 ARCHIVE = "cni-plugins-linux-amd64-v1.9.1.tgz"
 

@@ -19,10 +19,11 @@ NEEDS = {
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins"}, {"file"}),
     "host_local_lease": (set(), set()),
-    "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file"}),
-    "portmap": ({"networks", "bridged", "directory", "portmap"}, {"file", "cni_entry", "cni_file"}),
+    "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
+    "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
+    "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged", "directory"},
-                     {"bridge", "cni_entry", "cni_file", "dedup", "file", "masquerade", "sysctl"}),
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "sysctl"}),
 }
 
 

@@ -44,6 +44,8 @@ class Planned:
     bridge: dict[str, t.Any] | None = None
     #: path of a CNI file -> its text
     files: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: CNI files that give way to others although they stay in the document
+    replaced_files: set[str] = dataclasses.field(default_factory=set)
     #: path of a loopback file -> the one want for it, whoever asks
     loopbacks: dict[str, Want] = dataclasses.field(default_factory=dict)
     #: path of a CNI file of ours -> the part that writes it

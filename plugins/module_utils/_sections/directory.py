@@ -116,6 +116,9 @@ class Folder:
                 texts[name] = _found_text(path, record["found"])
         for want in (want for part in self._parts() for want in part.wants if want.state == cni_file.DISABLED):
             texts.pop(os.path.basename(want.resource.id), None)
+        for path in self.run.planned.replaced_files:
+            if os.path.dirname(path) == self.path:
+                texts.pop(os.path.basename(path), None)
         planned = self.run.planned.files
         texts.update({os.path.basename(path): text for path, text in planned.items() if os.path.dirname(path) == self.path})
         return texts

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from .._converge import Part, Want
 from .._errors import NodeError, Problem
 from .._host import files, plugins
 from .._resource import Resource
-from .._resources import cni_entry, cni_file, file
+from .._resources import cni_file, cni_form, file
 from . import bridged, directory
 from .base import STATE, Chosen, Options, Run, normal, removal
 
@@ -38,7 +39,9 @@ OPTIONS: dict[str, t.Any] = {
     "state": STATE,
 }
 LOOPBACK_FILE = directory.LOOPBACK_FILE
-PORTMAP = "portmap"  # the section of the document that may add its entry to a network of ours
+PORTMAP = "portmap"
+#: The sections of the document that may add an entry to a network of ours, in the order of the entries.
+CHAINED = (PORTMAP, "bandwidth")
 
 
 def check(options: Options) -> list[Problem]:
@@ -104,14 +107,25 @@ def parts(options: Options, run: Run) -> list[Part]:
         "foreign": options["foreign"],
         "follows": options.get("follows"),
     }
-    _check_portmap(options["name"], desired, run)
-    _check_owner(options["name"], desired, run)
-    entry = run.document.desired(PORTMAP, options["name"])
-    chain = _merged(desired["plugins"], entry)
+    added = added_entries(options["name"], run)
+    _check_entries(options["name"], desired, added, run)
+    _check_owner(options["name"], desired, added, run)
+    chain = _merged(desired["plugins"], added)
     desired["cni_version"] = resolve_version(chain, options["cni_version"], bin_dirs(options["bin_dirs"], run), run)
     if run.problems:
         return []
-    return [own_part(options["name"], desired, entry, run)]
+    return [own_part(options["name"], desired, added, run)]
+
+
+def added_entries(name: str, run: Run) -> dict[str, entries.Entry]:
+    """Section -> the entry that it adds to a network of ours."""
+    found = {section: run.document.desired(section, name) for section in CHAINED}
+    return {section: desired["entry"] for section, desired in found.items() if desired is not None}
+
+
+def file_in_use(desired: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry]) -> str:
+    """The network's file. One that was asked for as a single configuration is a list as long as it has entries."""
+    return os.path.basename(cni_form.list_path(desired["filename"])) if added else desired["filename"]
 
 
 def _chain(options: Options, run: Run) -> list[t.Any]:
@@ -131,16 +145,20 @@ def _on_bridge(chain: list[t.Any], run: Run) -> list[t.Any]:
     return plugins
 
 
-def own_part(name: str, desired: dict[str, t.Any], entry: dict[str, t.Any] | None, run: Run) -> Part:
-    """The part for a network that we write, with the entry that section ``portmap`` adds to it."""
-    folder, file_name = desired["conf_dir"], desired["filename"]
+def own_part(name: str, desired: dict[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> Part:
+    """The part for a network that we write, with the entries that other sections add to it."""
+    folder, file_name = desired["conf_dir"], file_in_use(desired, added)
     path = os.path.join(folder, file_name)
-    config = model.build(name, desired["cni_version"], _merged(desired["plugins"], entry), single=_is_single(file_name))
+    config = model.build(name, desired["cni_version"], _merged(desired["plugins"], added), single=_is_single(file_name))
     text = model.render(config)
     run.planned.files[path] = text
     run.results.setdefault(NAME, {})[name] = {"path": path, "cni_version": desired["cni_version"], "config": config}
     wants = file.folder_wants(folder, run.document, stays=True)
     wants.append(_file_want(path, text, desired["mode"]))
+    if file_name != desired["filename"]:  # behind the list, so that there is a network at each instant
+        asked = os.path.join(folder, desired["filename"])
+        wants.append(Want(file.File(asked), None))
+        run.planned.replaced_files.add(asked)
     if desired["loopback"]:
         wants += _loopback_wants(name, folder, desired, run)
     wants += directory.kept_aside(name, desired, run)
@@ -182,28 +200,29 @@ def _is_valid_loopback(path: str) -> bool:
     return config.get("type") == "loopback" and not model.check_name(config.get("name", ""), "name")
 
 
-def _merged(chain: list[t.Any], entry: t.Mapping[str, t.Any] | None) -> list[t.Any]:
-    return chain if entry is None else entries.with_entry({"plugins": chain}, entry["entry"])["plugins"]
+def _merged(chain: list[t.Any], added: t.Mapping[str, entries.Entry]) -> list[t.Any]:
+    for section in CHAINED:
+        if section in added:
+            chain = entries.with_entry({"plugins": chain}, added[section])["plugins"]
+    return chain
 
 
-def _check_portmap(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
-    index = entries.find_entry(desired["plugins"], "portmap")
-    other = run.document.desired(PORTMAP, name)
-    if index is not None and other is not None and desired["plugins"][index] != other["entry"]:
-        set_before = json.dumps(other["entry"])
-        text = f"portmap differs from what the module kubenode.network.portmap set for {name}, {set_before} (expected the same, or only one of the two)"
-        run.refuse(f"plugins[{index}]", text)
-    if other is not None and _is_single(desired["filename"]):
-        run.refuse("filename", f"{desired['filename']!r} cannot hold the portmap entry that {name} has (expected a name that ends in .conflist)")
+def _check_entries(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> None:
+    for section, entry in added.items():
+        index = entries.find_entry(desired["plugins"], section)
+        if index is not None and desired["plugins"][index] != entry:
+            text = f"{section} differs from what the module kubenode.network.{section} set for {name}, {json.dumps(entry)}"
+            run.refuse(f"plugins[{index}]", f"{text} (expected the same, or only one of the two)")
 
 
-def _check_owner(name: str, desired: t.Mapping[str, t.Any], run: Run) -> None:
+def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> None:
     """Two networks in one file would overwrite each other, run after run."""
-    holders = run.document.holders(f"file:{os.path.join(desired['conf_dir'], desired['filename'])}")
-    others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
-    if others:
-        text = f"{desired['filename']!r} is the file of the network {others[0]} (expected another name, or that network taken away first)"
-        run.refuse("filename", text)
+    for file_name in {desired["filename"], file_in_use(desired, added)}:
+        holders = run.document.holders(f"file:{os.path.join(desired['conf_dir'], file_name)}")
+        others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
+        if others:
+            text = f"{file_name!r} is the file of the network {others[0]} (expected another name, or that network taken away first)"
+            run.refuse("filename", text)
 
 
 def conf_dir(value: str | None, run: Run) -> str:
@@ -306,7 +325,7 @@ def _removal(options: Options, run: Run) -> list[Part]:
             run.warnings.append(f"{NAME}: {path} is there, but this collection did not write it; it was left alone")
         return [removal(NAME, name, revive)]
     run.planned.removed_networks[name] = desired["conf_dir"]
-    return [removal(NAME, name, revive), removal(PORTMAP, name, cni_entry.revive)]
+    return [removal(NAME, name, revive)] + [removal(section, name, functools.partial(cni_form.revive, run.document)) for section in CHAINED]
 
 
 def networks_in(folder: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _node
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
+    bandwidth,
     cni_plugins,
     kubenet_bridge,
     masquerade,
@@ -34,6 +35,7 @@ LEAST = {
     masquerade: {"pod_cidrs": ["10.244.1.0/24"], "cluster_cidrs": ["10.244.0.0/16"]},
     networks: {"name": "mynet", "plugins": [PTP]},
     portmap: {"network": "mynet"},
+    bandwidth: {"network": "mynet"},
 }
 SECTIONS = sorted(LEAST, key=lambda section: section.NAME)
 
@@ -176,6 +178,30 @@ TEXTS = [
         {"network": ""},
         ["network: '' is not a network name (expected letters, digits, _, . and -, the first a letter or digit)"],
     ),
+    (portmap, {"network": None}, ["network: is required unless filename is given (expected the name of a network)"]),
+    (portmap, {"filename": "10-x.conf"}, ["filename: '10-x.conf' cannot be combined with network: 'mynet' (expected only one of the two)"]),
+    (
+        portmap,
+        {"network": None, "filename": "../10-x.conf", "state": "absent"},
+        [
+            (
+                "filename: '../10-x.conf' is not the name of a network's file (expected one in conf_dir that ends in .conf, .conflist or .json, "
+                "without a path)"
+            )
+        ],
+    ),
+    (
+        bandwidth,
+        {"ingress_rate": "1Mi", "ingress_burst": "1M", "conf_dir": "x"},
+        [
+            "ingress_rate: '1Mi' is not a number of bits (expected a whole number such as 1000000, or 1M with K, M or G behind it)",
+            "conf_dir: 'x' is not usable (expected an absolute path without ..)",
+        ],
+    ),
+    (bandwidth, {"ingress_rate": "1M"}, ["ingress_burst: null beside ingress_rate: 1000000 (expected both or neither)"]),
+    (bandwidth, {"egress_burst": "1M"}, ["egress_rate: null beside egress_burst: 1000000 (expected both or neither)"]),
+    (bandwidth, {"egress_rate": "7", "egress_burst": "1M"}, ["egress_rate: 7 is out of range (expected 0 or 8..18446744073709551615)"]),
+    (bandwidth, {"ingress_rate": "1M", "ingress_burst": "35G"}, ["ingress_burst: 35000000000 is out of range (expected 0 or 8..34359738359)"]),
     (portmap, {"conf_dir": "../net.d"}, ["conf_dir: '../net.d' is not usable (expected an absolute path without ..)"]),
 ]
 
@@ -213,6 +239,11 @@ def test_texts_are_one_line_each():
         (networks, {"cni_version": "0.4.0"}),
         (portmap, {"mark_masq_bit": 0}),
         (portmap, {"mark_masq_bit": 31}),
+        (portmap, {"network": None, "filename": "10-x.json"}),
+        (portmap, {"network": None, "filename": ".hidden.conf"}),
+        (bandwidth, {"ingress_rate": "8", "ingress_burst": "17G"}),
+        (bandwidth, {"egress_rate": "1000k", "egress_burst": "1M"}),
+        (bandwidth, {"ingress_rate": "0", "ingress_burst": "0"}),
     ],
 )
 def test_this_is_accepted(section, given):
@@ -223,6 +254,19 @@ def test_this_is_accepted(section, given):
 def test_this_is_no_name_of_a_bridge(name):
     assert len(check(kubenet_bridge, name=name)) == 1
     assert len(check(kubenet_bridge, name=name, state="absent")) == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a", "a.yaml", "a/b.conf", "/etc/cni/net.d/a.conf", "a\n.conf", "a\0.conf", "10-a.conflist~"])
+def test_this_is_no_file_of_a_network(name):
+    for state in ("present", "absent"):
+        (problem,) = check(bandwidth, network=None, filename=name, state=state)
+        assert problem.startswith("filename: ")
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", "1.5M", "1e6", " 1M", "1M ", "1m", "1Mi", "0x10", "\u0661", "True", "9" * 21])
+def test_this_is_no_rate(text):
+    (problem,) = check(bandwidth, egress_rate=text, egress_burst="1M")
+    assert problem.startswith(f"egress_rate: {text!r} is not a number of bits")
 
 
 @pytest.mark.parametrize("text", ["md5:" + "0" * 32, "0" * 64, "sha256:" + "0" * 63, "sha512:" + "0" * 64, "sha256:" + "g" * 64, "SHA256:" + "0" * 64, ""])
@@ -267,7 +311,7 @@ def node(**given):
 
 
 def test_the_sections_of_a_node_come_in_the_order_of_their_application():
-    least = {section.NAME: LEAST[section] for section in SECTIONS if section is not portmap and section is not networks}
+    least = {section.NAME: LEAST[section] for section in SECTIONS if section not in (portmap, bandwidth, networks)}
     opened = _node.open_sections(node(**dict(reversed(least.items())), networks=[LEAST[networks], {**LEAST[networks], "name": "two"}]))
     assert [(section.NAME, path) for section, _options, path in opened] == [
         ("cni_plugins", "cni_plugins"),

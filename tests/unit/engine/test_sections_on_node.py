@@ -45,7 +45,7 @@ def plan_network(disk, filename):
     """A run that has network n in this file, as far as its plan."""
     run = disk.new_run()
     desired = {"conf_dir": str(disk.root), "filename": filename, "cni_version": "1.0.0", "plugins": [{"type": "ptp"}], "loopback": False, "mode": "0644"}
-    part = networks.own_part("n", desired, None, run)
+    part = networks.own_part("n", desired, {}, run)
     networks.finish(run)
     return part, run
 

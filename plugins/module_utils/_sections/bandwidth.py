@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .._cni import entries
+from .._converge import Part
+from .._errors import Problem
+from . import chained
+from .base import Options, Run
+
+NAME = "bandwidth"
+OPTIONS: dict[str, t.Any] = {**chained.PLACE, **{option: {"type": "str"} for option in entries.BANDWIDTH_KEYS}}
+#: The decimal suffixes of Kubernetes' quantities, as in the annotations of pods.
+_SUFFIXES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def check(options: Options) -> list[Problem]:
+    problems = [
+        Problem(option, f"{options[option]!r} is not a number of bits (expected a whole number such as 1000000, or 1M with K, M or G behind it)")
+        for option in entries.BANDWIDTH_KEYS
+        if options[option] is not None and _bits(options[option]) is None
+    ]
+    if not problems or options["state"] == "absent":
+        return chained.check(PLUGIN, options)
+    return problems + chained.check(PLUGIN, {**options, **dict.fromkeys(entries.BANDWIDTH_KEYS)})  # without half of a pair
+
+
+def _bits(text: str | None) -> int | None:
+    match = re.fullmatch("([0-9]{1,20})([kKMG]?)", text or "")
+    return int(match.group(1)) * _SUFFIXES[match.group(2)] if match else None
+
+
+def _entry(options: Options) -> entries.Entry:
+    return entries.bandwidth_entry({option: _bits(options[option]) for option in entries.BANDWIDTH_KEYS})
+
+
+PLUGIN = chained.Plugin(NAME, entries.BANDWIDTH_KEYS, _entry)
+
+
+def parts(options: Options, run: Run) -> list[Part]:
+    return chained.parts(PLUGIN, options, run)
