@@ -255,14 +255,36 @@ def test_a_run_that_was_killed_between_the_two_files_is_finished(net):
     node = net
     node.write(f"{FOLDER}/10-mynet.conf", MYNET)
     do(node, "portmap", network="mynet")
-    do(node, "portmap", network="mynet", state="absent")
-    do(node, "portmap", network="mynet")
     config = json.loads(node.read(f"{FOLDER}/10-mynet.conflist"))
     do(node, "portmap", network="mynet", state="absent")
     text = json.dumps({**config, "plugins": config["plugins"][:1]}, indent=4) + "\n"
     node.write(f"{FOLDER}/10-mynet.conflist", text)
     do(node, "portmap", network="mynet")
     assert (listed(node), types(node, "10-mynet.conflist")) == (["10-mynet.conflist"], ["bridge", "portmap"])
+
+
+def test_a_run_that_was_killed_between_our_own_two_files_is_finished(net):
+    node = net
+    do(node, "cni_config", name="mynet", filename="10-mynet.conf", plugins=BRIDGE)
+    do(node, "portmap", network="mynet")
+    text = node.read(f"{FOLDER}/10-mynet.conflist")
+    do(node, "portmap", network="mynet", state="absent")
+    for left, refused in ((text.replace("cni0", "cni8"), True), (text, False)):
+        node.write(f"{FOLDER}/10-mynet.conflist", left)
+        assert node.module("portmap", {"network": "mynet"}).get("failed", False) is refused
+    assert listed(node) == ["10-mynet.conflist"]
+
+
+@pytest.mark.parametrize("filename", ["10-mynet.conf", "10-mynet.conflist"])
+def test_a_file_with_an_entry_is_not_taken_over(net, filename):
+    """It would be given back twice: as it was before the entry, and as it was before the take-over."""
+    node = net
+    node.write(f"{FOLDER}/10-mynet.conf", MYNET)
+    do(node, "portmap", network="mynet")
+    result = node.module("cni_config", {"name": "mynet", "filename": filename, "plugins": BRIDGE})
+    assert "filename: '10-mynet.conflist' is somebody else's file with an entry of ours in it (expected another name, or first" in result["msg"]
+    do(node, "portmap", network="mynet", state="absent")
+    do(node, "cni_config", name="mynet", filename=filename, plugins=BRIDGE)
 
 
 def test_our_own_single_configuration_is_a_list_as_long_as_it_has_entries(net):

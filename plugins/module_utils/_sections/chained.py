@@ -145,34 +145,28 @@ def _in_own_network(plugin: Plugin, name: str, own: dict[str, t.Any], folder: st
         added.pop(plugin.name, None)
     else:
         added[plugin.name] = entry
-        _check_form(name, own, added, run, _where(options))
         _check_plugin(plugin, f"{name!r}", own["cni_version"], options, run)
-    if run.problems:
-        return []
-    path = os.path.join(own["conf_dir"], networks.file_in_use(desired, added))
+    asked, path = (os.path.join(own["conf_dir"], file_name) for file_name in (own["filename"], networks.file_in_use(own, added)))
+    network = networks.own_part(name, desired, added, run)
+    if asked != path and (networks.NAME, name) not in run.document.holders(f"file:{path}"):
+        _check_convertible(asked, run.planned.files[path], run, _where(options))
     run.results[plugin.name] = {"path": path, **({} if absent else {"entry": entry})}
     revive = functools.partial(cni_form.revive, run.document)
-    return [networks.own_part(name, desired, added, run), Part(plugin.name, name, None if absent else {"entry": entry}, [], revive)]
+    return [network, Part(plugin.name, name, None if absent else {"entry": entry}, [], revive)]
 
 
-def _check_form(name: str, own: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run, option: str) -> None:
-    asked, used = (os.path.join(own["conf_dir"], file_name) for file_name in (own["filename"], networks.file_in_use(own, added)))
-    if asked != used and (networks.NAME, name) not in run.document.holders(f"file:{used}"):
-        _check_convertible(asked, None, run, option)
-
-
-def _check_convertible(path: str, text: str | None, run: Run, option: str) -> None:
-    """Whether the list may take the place of a single configuration. ``text`` is what it would be; it may be there already
+def _check_convertible(path: str, text: str, run: Run, option: str) -> None:
+    """Whether the list may take the place of a single configuration. ``text`` is what it will be; it may be there already
     when an earlier run was killed."""
     made = cni_form.list_path(path)
     folder = os.path.dirname(path)
-    if os.path.lexists(made) and (text is None or cni_entry.read_text(made) != text):
+    if os.path.lexists(made) and cni_entry.read_text(made) != text:
         run.refuse(option, f"{path} holds one plugin only, and {made}, which it would become, is there already (expected one of the two files)")
     low, high = sorted((os.path.basename(path), os.path.basename(made)), key=os.fsencode)
     order = loader.load_order({low, high, *files.entries(folder)})
     for between in order[order.index(low) + 1 : order.index(high)]:
-        text = f"{path} holds one plugin only and would become {made}, but {between} sorts between the two"
-        run.refuse(option, f"{text} (expected that file under another name, or this one as a list)")
+        expected = "expected that file under another name, or this one as a list"
+        run.refuse(option, f"{path} holds one plugin only and would become {made}, but {between} sorts between the two ({expected})")
 
 
 def _present(plugin: Plugin, name: str, folder: str, options: Options, run: Run) -> list[Part]:

@@ -218,7 +218,11 @@ def _check_entries(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[s
 def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> None:
     """Two networks in one file would overwrite each other, run after run."""
     for file_name in {desired["filename"], file_in_use(desired, added)}:
-        holders = run.document.holders(f"file:{os.path.join(desired['conf_dir'], file_name)}")
+        path = os.path.join(desired["conf_dir"], file_name)
+        if run.document.records(f"cni_entry:{path}#") or run.document.record(f"cni_form:{path}") is not None:
+            text = f"{file_name!r} is somebody else's file with an entry of ours in it (expected another name, or first a task with state=absent"
+            run.refuse("filename", f"{text} of {' or '.join(f'kubenode.network.{section}' for section in CHAINED)})")
+        holders = run.document.holders(f"file:{path}")
         others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
         if others:
             text = f"{file_name!r} is the file of the network {others[0]} (expected another name, or that network taken away first)"
