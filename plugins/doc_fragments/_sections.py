@@ -127,7 +127,8 @@ options:
   filename:
     description:
       - The name of the file, in place of the one made of O(priority) and O(name), such as V(10-mynet.conflist).
-      - A name that ends in V(.conf) asks for a single configuration, which holds exactly one plugin.
+      - A name that ends in V(.conf) asks for a single configuration, which holds exactly one plugin. As long as M(kubenode.network.portmap)
+        or M(kubenode.network.bandwidth) adds an entry to it, the file is a list whose name ends in V(.conflist).
     type: str
   cni_version:
     description:

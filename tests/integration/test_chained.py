@@ -314,17 +314,18 @@ def test_a_single_configuration_that_we_took_over_comes_back_in_the_end(net):
     """It was there before ours: it is away while ours is a list, and does not come back to beat it."""
     node = net
     node.write(f"{FOLDER}/10-mynet.conf", MYNET.replace("cni0", "cni5"), 0o600)
+    node.write(f"{FOLDER}/99-loopback.conf", LOOPBACK)
     before = node.dump()
     ours = {"name": "ours", "filename": "10-mynet.conf", "plugins": BRIDGE}
     do(node, "cni_config", **ours)
     do(node, "portmap", network="ours")
-    assert listed(node) == ["10-mynet.conflist"]
+    assert listed(node) == ["10-mynet.conflist", "99-loopback.conf"]
     result = node.module("cni_config", ours)
     assert (result["changed"], result["winner"]) == (False, "10-mynet.conflist")
     do(node, "portmap", network="ours", state="absent")
-    assert listed(node) == ["10-mynet.conf"] and '"name": "ours"' in node.read(f"{FOLDER}/10-mynet.conf")
+    assert listed(node) == ["10-mynet.conf", "99-loopback.conf"] and '"name": "ours"' in node.read(f"{FOLDER}/10-mynet.conf")
     do(node, "portmap", network="ours")
-    do(node, "cni_config", name="ours", state="absent")
+    assert do(node, "cni_config", name="ours", state="absent")["winner"] == "10-mynet.conf"
     assert not diff_dumps(before, node.dump())
 
 

@@ -82,7 +82,7 @@ def parts(plugin: Plugin, options: Options, run: Run) -> list[Part]:
     own = run.document.desired(networks.NAME, name)
     if own is not None:
         return _in_own_network(plugin, name, own, folder, options, run)
-    return _absent(plugin, name, folder, run) if options["state"] == "absent" else _present(plugin, name, folder, options, run)
+    return _absent(plugin, name, folder, _where(options), run) if options["state"] == "absent" else _present(plugin, name, folder, options, run)
 
 
 def _where(options: Options) -> str:
@@ -250,7 +250,7 @@ def _check_plugin(plugin: Plugin, what: str, version: str | None, options: Optio
             run.warnings[index] = str(_as_option(plugin, Problem(*text.split(": ", 1))))
 
 
-def _absent(plugin: Plugin, name: str, folder: str, run: Run) -> list[Part]:
+def _absent(plugin: Plugin, name: str, folder: str, where: str, run: Run) -> list[Part]:
     """Takes the entry out, whoever put it there: the network was asked for by its name. One that we made is given back with
     its file's form."""
     revive = functools.partial(cni_form.revive, run.document)
@@ -260,7 +260,7 @@ def _absent(plugin: Plugin, name: str, folder: str, run: Run) -> list[Part]:
     if path.endswith(".conflist"):
         chain = cni_entry.load(path, cni_entry.read_text(path) or "")["plugins"]
         if entries.count(chain, plugin.name) == len(chain):
-            run.refuse("network", f"{name!r} in {path} has no plugin but {plugin.name} (expected another that stays, or the file taken away)")
+            run.refuse(where, f"{name!r} in {path} has no plugin but {plugin.name} (expected another that stays, or the file taken away)")
             return []
         known = run.document.objects(plugin.name, name).get(resource.id)
         wants = [] if known is not None and known["found"] is None else [Want(resource, None)]
