@@ -265,6 +265,21 @@ def _gives_gateway(plugin: Section, links: t.Sequence[Link]) -> bool:
     return bool(links) and bool(links[0].gateway or own)
 
 
+def bare_defaults(plugin: Section, path: str) -> t.Iterator[str]:
+    """Paths of the default routes of ``plugin``, at ``path``, that go through no gateway. host-local always gives one."""
+    section = plugin.get("ipam")
+    if not isinstance(section, dict) or section.get("type") != "static":
+        return
+    addresses = section.get("addresses")
+    entries = [entry for entry in (addresses if isinstance(addresses, list) else []) if isinstance(entry, dict)]
+    found = [(parse_cidr(entry.get("address")), entry) for entry in entries]
+    links = [Link("", parsed[1], parse_ip(entry.get("gateway"))) for parsed, entry in found if parsed]
+    for where, route, dst in _destinations(section, f"{path}.ipam"):
+        same = [link for link in links if link.network.version == dst.version]
+        if dst.prefixlen == 0 and "gw" not in route and not _gives_gateway(plugin, same):
+            yield where
+
+
 def _check_scope(route: Section, path: str, dst: Network, via_gateway: bool) -> Problems:
     """The kernel wants a gateway to be nearer than what lies behind it (fib_check_nh), and ignores the scope in IPv6."""
     scope, farthest = route.get("scope"), 252 if via_gateway else 254

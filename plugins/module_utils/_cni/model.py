@@ -18,7 +18,7 @@ import re
 import typing as t
 
 from .._errors import Problem
-from .ipam import check_ipam
+from .ipam import bare_defaults, check_ipam
 from .keys import CHAINED, INTERFACE, IPAM, PLUGINS, WITHOUT_PEER, Plugin
 from .kinds import Problems, either, show
 from .releases import Release, check_plugin
@@ -69,29 +69,42 @@ def check_plugins(plugins: t.Any, path: str = "plugins", *, single: bool = False
     problems: list[Problem] = []
     if single and len(plugins) != 1:
         problems.append(Problem(path, f"{len(plugins)} plugins in a single configuration (expected exactly one, or a list)"))
-    maker: str | None = None
     for index, plugin in enumerate(plugins):
-        where = f"{path}[{index}]"
-        problems.extend(_check_plugin(plugin, where, index == 0, cni_version))
-        known = _known(plugin)
-        if known and known.role == INTERFACE and not known.stacks:
-            if maker:
-                text = f"{show(plugin['type'])} makes the pod's interface again, after {maker} (expected a chained plugin)"
-                problems.append(Problem(f"{where}.type", text))
-            maker = maker or plugin["type"]
-        if maker in WITHOUT_PEER and _shapes(plugin):
-            text = f"'bandwidth' cannot shape the interface that {maker} makes, it has no peer (expected bridge or ptp before it)"
-            problems.append(Problem(f"{where}.type", text))
+        problems.extend(_check_plugin(plugin, f"{path}[{index}]", index == 0, cni_version))
+    problems.extend(_check_chain(plugins, path))
     return problems
 
 
-def _shapes(plugin: t.Any) -> bool:
+def _check_chain(plugins: t.Sequence[t.Any], path: str) -> Problems:
+    """What the plugins are to each other. ``maker``: the first one that makes the pod's interface, and where it is."""
+    maker: tuple[t.Mapping[str, t.Any], str] | None = None
+    for index, plugin in enumerate(plugins):
+        where = f"{path}[{index}]"
+        known = _known(plugin)
+        if known and known.role == INTERFACE and not known.stacks:
+            if maker:
+                text = f"{show(plugin['type'])} makes the pod's interface again, after {maker[0]['type']} (expected a chained plugin)"
+                yield Problem(f"{where}.type", text)
+            maker = maker or (plugin, where)
+        elif maker and known:
+            yield from _check_behind(*maker, plugin, where)
+
+
+def _check_behind(maker: t.Mapping[str, t.Any], makers_path: str, plugin: t.Mapping[str, t.Any], path: str) -> Problems:
+    """What a chained plugin wants of the one that made the interface."""
+    if maker["type"] in WITHOUT_PEER and _shapes(plugin):
+        text = f"'bandwidth' cannot shape the interface that {maker['type']} makes, it has no peer (expected bridge or ptp before it)"
+        yield Problem(f"{path}.type", text)
+    if plugin["type"] == "sbr":
+        for where in bare_defaults(maker, makers_path):
+            yield Problem(f"{where}.gw", "missing, sbr cannot move a default route without (expected the gateway's address)")
+
+
+def _shapes(plugin: t.Mapping[str, t.Any]) -> bool:
     """Whether it is a bandwidth plugin that has, or may get, something to do."""
-    if not isinstance(plugin, dict) or plugin.get("type") != "bandwidth":
-        return False
     capabilities = plugin.get("capabilities")
     asked = isinstance(capabilities, dict) and capabilities.get("bandwidth") is True
-    return asked or any(plugin.get(key) for key in ("ingressRate", "egressRate"))
+    return plugin["type"] == "bandwidth" and (asked or any(plugin.get(key) for key in ("ingressRate", "egressRate")))
 
 
 def _known(plugin: t.Any) -> Plugin | None:

@@ -698,6 +698,22 @@ def test_bandwidth_needs_an_interface_with_a_peer(limits):
     assert said([plugins[0], {"type": "bandwidth"}]) == []
 
 
+@pytest.mark.parametrize("dst, address", [("0.0.0.0/0", STATIC), ("::/0", {"address": "fd00:5::2/64", "gateway": "fd00:5::1"})])
+def test_sbr_moves_no_default_route_without_a_gateway(dst, address):
+    """Measured with 0.9.0 and 1.1.1: `one of Dst.IP, Src, or Gw must not be nil`."""
+
+    def chain(address, route, **more):
+        return [{"type": "bridge", **more, "ipam": {"type": "static", "addresses": [address], "routes": [route]}}, {"type": "sbr"}]
+
+    bare = {"address": address["address"]}
+    text = "plugins[0].ipam.routes[0].gw: missing, sbr cannot move a default route without (expected the gateway's address)"
+    assert said(chain(bare, {"dst": dst})) == [text]
+    assert said(chain(bare, {"dst": dst})[:1]) == []
+    assert said(chain(address, {"dst": dst})) == []
+    assert said(chain(bare, {"dst": dst, "gw": address["gateway"]})) == []
+    assert said(chain(bare, {"dst": dst}, isGateway=True)) == []
+
+
 SCOPE = "plugins[0].ipam.routes[0].scope: {} is too narrow for a destination {} (expected {} or less)"
 
 
