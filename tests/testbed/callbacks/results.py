@@ -38,7 +38,7 @@ class CallbackModule(CallbackBase):
     def _task(self, result, status):
         # ansible-core 2.19 gave the private attributes public names
         task, host, data = (getattr(result, name, None) or getattr(result, "_" + name) for name in ("task", "host", "result"))
-        seconds = time.monotonic() - self._started[host.get_name(), task._uuid]
+        seconds = time.monotonic() - self._started.pop((host.get_name(), task._uuid))
         self._write({"task": task.get_name(), "action": task.action, "host": host.get_name(), "status": status, "seconds": seconds,
                      "result": dict(data)})
 
