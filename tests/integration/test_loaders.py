@@ -9,6 +9,7 @@ from sub-directories, parse errors, what readiness does not mean, containerd's n
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -264,11 +265,22 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(request):
+def all_watched():
+    """Each kind is started once, when a test first wants it, and then runs to the end; nine of them want little."""
+    with ExitStack() as stack:
+        @functools.cache
+        def get(suite: str, max_conf_num: int) -> Watched:
+            made = Watched(suite, max_conf_num)
+            stack.callback(made.close)
+            return made
+
+        yield get
+
+
+@pytest.fixture
+def watched(all_watched, request):
     """Parameter: suite and max_conf_num."""
-    made = Watched(*request.param)
-    yield made
-    made.close()
+    return all_watched(*request.param)
 
 
 CONTAINERDS = pytest.mark.parametrize("watched", [(suite, 1) for suite in SUITES], ids=SUITES, indirect=True)
@@ -307,11 +319,12 @@ def test_podman_sees_what_we_say(podman, directory):
     assert found == {DEFAULT: "cni-podman0", **bridges}, verdict
 
 
-@CONTAINERDS
+@pytest.mark.parametrize("suite", SUITES)
 @settings(deadline=None, max_examples=50, derandomize=True, database=None)
 @given(st.integers(0, 2**32), st.sampled_from(["kubelets_chain", "other_chain"]), st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,30}", fullmatch=True))
-def test_whatever_we_write_containerd_loads(watched, seed, chain, name):
+def test_whatever_we_write_containerd_loads(all_watched, suite, seed, chain, name):
     """As a list and, of its first plugin, as a single configuration."""
+    watched = all_watched(suite, 1)
     version, plugins = written(seed, chain, VERSIONS)
     for filename, some in (("10-a.conflist", plugins), ("10-a.conf", plugins[:1])):
         config = model.build(name, version, some, single=filename == "10-a.conf")
