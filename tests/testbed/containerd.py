@@ -103,7 +103,8 @@ class Containerd:
 
     def log(self, start: int = 0) -> list[dict[str, str]]:
         """Its log as one object a line: time, level, msg and more. Lines of another form are under msg. start: log_size then."""
-        return [_log_line(line) for line in self.outside(_LOG).read_bytes()[start:].decode().splitlines()]
+        whole, _newline, _being_written = self.outside(_LOG).read_bytes()[start:].rpartition(b"\n")
+        return [_log_line(line) for line in whole.decode().splitlines()]
 
     def log_size(self) -> int:
         return self.outside(_LOG).stat().st_size
