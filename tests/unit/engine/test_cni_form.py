@@ -157,7 +157,7 @@ def look(folder):
         texts = {name: (folder / name).read_text() for name in names}
     except FileNotFoundError:
         return None
-    view = loader.containerd_view(texts)
+    view = loader.view(loader.Loader(), texts)
     assert view.error is None, (view, texts)
     return model.parse(texts[view.winner], view.winner)["name"]
 
