@@ -17,10 +17,10 @@ NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
-    "cni_plugins": ({"cni_plugins"}, {"file"}),
+    "cni_plugins": ({"cni_plugins", "plugin_source"}, {"file"}),
     "cni_config": ({"networks", "bridged"}, {"file", "cni_entry"}),
     "portmap": ({"networks", "bridged", "portmap"}, {"file", "cni_entry"}),
-    "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
+    "node_network": ({"cni_plugins", "plugin_source", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
                      {"bridge", "cni_entry", "dedup", "file", "masquerade", "sysctl"}),
 }
 

@@ -9,10 +9,36 @@ from __future__ import annotations
 import json
 import os
 import stat
+import struct
+import sys
 import typing as t
 
 from .._errors import NodeError
 from .process import run
+
+#: The machine of an ELF file as (class, byte order, e_machine), by its name in the archives of the plugins' releases.
+ELF_MACHINES = {
+    (2, 1, 62): "amd64",
+    (1, 1, 3): "386",
+    (1, 1, 40): "arm",
+    (2, 1, 183): "arm64",
+    (2, 1, 21): "ppc64le",
+    (2, 2, 21): "ppc64",
+    (2, 2, 22): "s390x",
+    (2, 1, 243): "riscv64",
+    (2, 1, 8): "mips64le",
+    (2, 2, 8): "mips64",
+    (2, 1, 258): "loong64",
+}
+#: The same by what ``uname -m`` says.
+UNAME_MACHINES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "loongarch64": "loong64",
+    "mips64": "mips64le" if sys.byteorder == "little" else "mips64",
+    **{f"i{digit}86": "386" for digit in range(3, 7)},
+}
+SCRIPT = "a script"
 
 
 def locate(name: str, bin_dirs: t.Sequence[str]) -> str | None:
@@ -41,3 +67,29 @@ def supported_versions(path: str) -> list[str]:
         said = (result.stderr or result.stdout).strip().replace("\n", "; ")[:200]
         raise NodeError(f"{path} does not answer VERSION as a CNI plugin does: {said or 'it prints nothing'}") from error
     return [version for version in versions if isinstance(version, str)]
+
+
+def about(path: str) -> str:
+    """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``; Debian's say
+    ``version unknown``, and releases before 0.7 nothing."""
+    return run([path], timeout=20).stderr.strip().partition("\n")[0]
+
+
+def architectures() -> list[str]:
+    """What this node runs: its kernel's architecture, and that of its programs where it is another (a 32-bit system below a
+    64-bit kernel)."""
+    machine = os.uname().machine
+    kernel = "arm" if machine.startswith("armv") else UNAME_MACHINES.get(machine, machine)
+    return list(dict.fromkeys([kernel, architecture("/proc/self/exe") or kernel]))
+
+
+def architecture(path: str) -> str | None:
+    """What an executable is made for, as ``amd64``, or ``SCRIPT``; None when it is no executable."""
+    with open(path, "rb") as file:
+        head = file.read(20)
+    if head[:2] == b"#!":
+        return SCRIPT
+    if head[:4] != b"\x7fELF" or len(head) < 20:
+        return None
+    (machine,) = struct.unpack("<H" if head[5] == 1 else ">H", head[18:20])
+    return ELF_MACHINES.get((head[4], head[5], machine), f"ELF machine {machine}")
