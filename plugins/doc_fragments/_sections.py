@@ -69,7 +69,7 @@ options:
       - Only reference plugins are taken. Any other file in the source is left there. A binary that is made for another architecture than
         the node's is refused.
       - User and password in a URL are sent to that host alone, not to where it redirects, and are not shown in messages.
-      - Required with O(state=present).
+      - One of O(src) and O(package) is required with O(state=present).
     type: path
   remote_src:
     description:
@@ -92,6 +92,17 @@ options:
       - The release of the plugins, such as V(v1.9.1), for V({version}) in O(src) and O(checksum).
       - Refused when a binary says that it is of another release. Those of distributions mostly say none.
     type: str
+  package:
+    description:
+      - The package of the node's distribution that has the plugins, in place of O(src). V(auto) is C(containernetworking-plugins) on
+        Debian, Ubuntu, Fedora and their like, and C(cni-plugins) on openSUSE, Alpine and Arch. V(kubernetes-cni) is Kubernetes' own,
+        from its repository at C(pkgs.k8s.io), which has to be configured. No other name is accepted.
+      - Installed with apt-get, dnf, yum, zypper, apk or pacman when it is missing. It is neither updated nor, by O(state=absent),
+        removed when it was there before or when another package needs it.
+      - Where O(bin_dir) is not the folder of the package, each plugin is a symbolic link there, so that updates of the package reach pods.
+      - Lists of packages are not renewed by the module. In check mode the package is downloaded, but not installed.
+      - With V(kubernetes-cni), a repository at an address that Kubernetes has given up, such as C(yum.kubernetes.io), is refused.
+    type: str
   bin_dir:
     description:
       - The folder into which the binaries go.
@@ -101,7 +112,8 @@ options:
     type: path
   plugins:
     description:
-      - The plugins to install. If not set, all reference plugins that O(src) holds.
+      - The plugins to install. If not set, all reference plugins that O(src) or O(package) holds.
+      - Not accepted for a O(package) that has O(bin_dir) for its own folder.
       - An installed plugin that is taken off this list is removed, or given back as it was found.
     type: list
     elements: str

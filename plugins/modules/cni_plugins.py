@@ -12,7 +12,8 @@ short_description: Install the CNI plugin binaries
 version_added: 0.1.0
 description:
   - Puts the reference CNI plugins into the folder in which the node's container runtime looks for them.
-  - The source is a folder or an archive, on the controller or on the node, or an archive that is downloaded by one of the two.
+  - The source is a folder or an archive, on the controller or on the node, an archive that is downloaded by one of the two, or a package
+    of the node's distribution.
   - Binaries that are there already with the right content are neither downloaded nor transferred again.
   - Each binary is replaced as a whole and in one step, so that a pod that starts or stops meanwhile finds the old or the new one.
 extends_documentation_fragment:
@@ -56,6 +57,11 @@ EXAMPLES = r"""
     checksum: "https://mirror.example.com/cni-plugins/{version}/cni-plugins-linux-{arch}-{version}.tgz.sha256"
     version: v1.9.1
     remote_src: true
+    bin_dir: /opt/cni/bin
+
+- name: Install the package of the distribution, with links for a runtime that looks in /opt/cni/bin
+  kubenode.network.cni_plugins:
+    package: auto
     bin_dir: /opt/cni/bin
 
 - name: Install only what a bridge network with host ports needs
@@ -145,9 +151,14 @@ cni_plugins:
       description: The release that all of the binaries say they are of. V(null) if they say none, as those of distributions, or not the same.
       type: str
       sample: v1.9.1
+    package:
+      description: The package that has the binaries. V(null) if they came from O(src).
+      type: str
+      sample: null
   sample:
     bin_dir: /opt/cni/bin
     release: v1.9.1
+    package: null
     plugins:
       bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
       host-local: ebcf362b5c51a8376a232338f973e110e38523a37502a8bb7dfcfe538e8ef726

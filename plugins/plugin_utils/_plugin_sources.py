@@ -103,7 +103,7 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
 
     def _run_module(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         options = self._options()
-        if options is None or options["remote_src"] or options["state"] == "absent" or not options["src"]:
+        if options is None or options["remote_src"] or options["state"] == "absent" or options["package"] or not options["src"]:
             return self._call(self.MODULE, self._task.args, task_vars)
         problems = plugin_source.check(options)
         if problems:

@@ -102,6 +102,11 @@ CASES = {
             ({"version": "1.9/../.."}, "version: '1.9/../..' is not a release of the plugins"),
             ({**ARCHIVE, "src": "/srv/{version}.tgz"}, "version: is required by {version} in src (expected one like v1.9.1)"),
         ],
+        "package": [
+            ({"package": "auto"}, "package: is given with src (expected one of the two)"),
+            ({"package": "-o=x", "src": None}, "package: '-o=x' is not the name of a package (expected auto, or a name like kubernetes-cni)"),
+            ({"package": "nginx", "src": None}, "package: 'nginx' is not known to have the plugins on debian (expected auto or containernetworking-plugins"),
+        ],
         "bin_dir": [({"bin_dir": "opt"}, "bin_dir: 'opt' is not usable"), ({"bin_dir": "/opt/../x"}, "bin_dir: '/opt/../x' is not usable")],
         "plugins": [
             ({"plugins": ["bridgee"]}, "plugins[0]: 'bridgee' is not a reference plugin (expected some of bandwidth, bridge"),

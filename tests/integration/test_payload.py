@@ -17,11 +17,11 @@ NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
-    "cni_plugins": ({"cni_plugins", "plugin_source"}, {"file"}),
+    "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "cni_config": ({"networks", "bridged"}, {"file", "cni_entry"}),
     "portmap": ({"networks", "bridged", "portmap"}, {"file", "cni_entry"}),
-    "node_network": ({"cni_plugins", "plugin_source", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
-                     {"bridge", "cni_entry", "dedup", "file", "masquerade", "sysctl"}),
+    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged"},
+                     {"bridge", "cni_entry", "dedup", "file", "masquerade", "package", "sysctl"}),
 }
 
 

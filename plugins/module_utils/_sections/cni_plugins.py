@@ -15,9 +15,10 @@ from .._cni import model
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import InputError, Problem
-from .._host import files, plugins, runtime
-from .._resources import file
-from . import plugin_source
+from .._host import files, packages, plugins, runtime
+from .._resource import Resource, State
+from .._resources import file, package
+from . import plugin_package, plugin_source
 from .base import STATE, Options, Run, normal, removal
 
 NAME = "cni_plugins"
@@ -26,6 +27,7 @@ OPTIONS: dict[str, t.Any] = {
     "remote_src": {"type": "bool", "default": False},
     "checksum": {"type": "str"},
     "version": {"type": "str"},
+    "package": {"type": "str"},
     "bin_dir": {"type": "path"},
     "plugins": {"type": "list", "elements": "str"},
     "manifest": {"type": "dict"},
@@ -39,8 +41,10 @@ def check(options: Options) -> list[Problem]:
     if options["state"] == "absent":
         return problems
     problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {})
+    if options["package"] is not None:
+        return problems + plugin_package.check(options)
     if not options["src"]:
-        return [*problems, Problem("src", "is required when state is present (expected a folder, an archive or a URL of plugin binaries)")]
+        return [*problems, Problem("src", "is required when state is present (expected a folder, an archive or a URL of plugin binaries, or package)")]
     if not plugin_source.is_url(options["src"]):
         problems += _check_path("src", options["src"])
     checksum = options["checksum"]
@@ -70,42 +74,144 @@ def _check_path(name: str, path: str | None) -> list[Problem]:
 
 def parts(options: Options, run: Run) -> list[Part]:
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
-    ours = {os.path.basename(oid) for oid, record in run.document.objects(NAME, bin_dir).items() if record["found"] is None}
+    ours = _given_up(run.document, bin_dir)
     if options["state"] == "absent":
         run.planned.leaving_plugins = ours
-        return [removal(NAME, bin_dir, revive)]
+        return [removal(NAME, bin_dir, _reviver(run.document, bin_dir))]
     if bin_dir not in run.runtime.bin_dirs and run.runtime.source:
         looked = ", ".join(run.runtime.bin_dirs)
         run.warnings.append(f"{NAME}: the container runtime looks for plugins in {looked} ({run.runtime.source}), not in {bin_dir}")
     known = run.document.desired(NAME, bin_dir)
-    contents, archive = _contents(options, bin_dir, known, run)
-    plugin_source.check_binaries({name: content.path for name, content in contents.items()}, options["src"], plugins.architectures(), run)
-    release = _release(options, contents, known, run) if not run.problems else None
+    build = _from_source if options["package"] is None else _from_package
+    contents, wants, origin = build(options, bin_dir, known, run)
+    release = plugin_source.release(options["version"], contents, known, run) if not run.problems else None
     if run.problems:
         return []
     hashes = {name: content.sha256 for name, content in contents.items()}
-    run.results[NAME] = {"bin_dir": bin_dir, "plugins": hashes, "release": release}
+    run.results[NAME] = {"bin_dir": bin_dir, "plugins": hashes, "release": release, "package": origin.get("package")}
     run.planned.bin_dir = bin_dir
     run.planned.leaving_plugins = ours - set(contents)
-    wants = file.folder_wants(os.path.dirname(bin_dir), run.document)
-    wants.append(Want(file.Folder(bin_dir), file.ROOT_FOLDER))
+    run.planned.plugins.update({name: functools.partial(plugin_source.runnable, name, content, run) for name, content in contents.items()})
+    kept = {"plugins": sorted(hashes)} if options["package"] is not None else {"plugins": hashes, "release": release}
+    run.planned.plugin_part = Part(NAME, bin_dir, {"bin_dir": bin_dir, **kept, **origin}, wants, _reviver(run.document, bin_dir))
+    return [run.planned.plugin_part]
+
+
+#: The binaries by name, the wants that bring them into the folder, and what the document says of where they came from.
+Built = tuple[Contents, list[Want], dict[str, t.Any]]
+
+
+def _from_source(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:
+    contents, archive = _contents(options, bin_dir, known, run)
+    plugin_source.check_binaries({name: content.path for name, content in contents.items()}, options["src"], plugins.architectures(), run)
+    hashes = {name: content.sha256 for name, content in contents.items()}
+    changing = differing(hashes, bin_dir) if known is None or known["plugins"] != hashes else []
+    _look_at_owners(changing, None, bin_dir, known, run)
+    run.planned.replaced_plugins = set(changing)
+    wants = [*file.folder_wants(os.path.dirname(bin_dir), run.document), Want(file.Folder(bin_dir), file.ROOT_FOLDER)]
     for name, content in contents.items():
         resource = file.File(os.path.join(bin_dir, name), content, binary=True)
         wants.append(Want(resource, resource.wanted(0o755)))
-        run.planned.plugins[name] = functools.partial(_runnable, name, content, run)
-    desired = {"bin_dir": bin_dir, "plugins": hashes, "archive": archive, "selection": plugin_source.selection(options), "release": release}
-    return [Part(NAME, bin_dir, desired, wants, revive)]
+    return contents, wants, {"archive": archive, "selection": plugin_source.selection(options)}
+
+
+def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:
+    supplied = plugin_package.supply(options, run)
+    if supplied is None or run.problems:
+        return {}, [], {}
+    own = plugin_package.is_own_folder(supplied, bin_dir)
+    if own and options["plugins"] is not None:
+        text = f"{options['plugins']} cannot be chosen from {supplied.name}, which has {bin_dir} for its own folder"
+        run.refuse("plugins", f"{text} (expected no list, or another bin_dir)")
+    contents = {name: files.FileContent(path) for name, path in supplied.binaries.items()}
+    hashes = {name: content.sha256 for name, content in contents.items()}
+    run.planned.replaced_plugins = set(differing(hashes, bin_dir))
+    linked = [name for name in contents if not os.path.islink(os.path.join(bin_dir, name))]
+    _look_at_owners([] if own else linked, supplied.name, bin_dir, known, run)
+    return contents, plugin_package.wants(supplied, bin_dir, run), {"package": supplied.name}
+
+
+def _look_at_owners(names: t.Sequence[str], package_name: str | None, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> None:
+    """Says whose files are about to be replaced: the next update of that package brings its own back (pitfalls 24). A package
+    that goes with this run would take the new files along."""
+    paths = [path for path in (os.path.join(bin_dir, name) for name in names) if os.path.lexists(path)]
+    before = known.get("package") if known is not None else None
+    record = run.document.record(f"package:{before}")
+    going = before if before != package_name and record is not None and record["found"] is None else None
+    tool = plugin_package.manager() if paths else None
+    owners = packages.owners(paths, tool) if tool is not None else {}
+    for owner in sorted(set(owners.values())):
+        if owner == going:
+            text = f"{bin_dir} holds the files of the package {owner}, which an earlier run took them from"
+            run.refuse("package", f"{text} (expected {owner} still, or state=absent before another source)")
+        else:
+            some = ", ".join(sorted(os.path.basename(path) for path in paths if owners.get(path) == owner))
+            run.warnings.append(f"{NAME}: {some} in {bin_dir} belong to the package {owner}, whose next update brings its own back")
+
+
+def _given_up(document: Document, bin_dir: str) -> set[str]:
+    """The plugins that are gone when we give everything in the folder back."""
+    objects = document.objects(NAME, bin_dir)
+    package_gone = any(oid.startswith("package:") and record["found"] is None for oid, record in objects.items())
+    names = (document.desired(NAME, bin_dir) or {"plugins": ()})["plugins"]
+    records = {name: objects.get(f"file:{os.path.join(bin_dir, name)}") for name in names}
+    return {name for name, record in records.items() if (package_gone if record is None else record["found"] is None)}
 
 
 def finish(run: Run) -> None:
     """Refuses to take plugins from networks of ours: their pods could neither start nor stop any more."""
     for name in run.document.instances("networks"):
-        if name not in run.planned.removed_networks and name not in run.results.get("networks", {}):
-            chain = (run.document.desired("networks", name) or {})["plugins"]
-            used = {plugin for plugin, _path in model.plugin_types(chain)} & run.planned.leaving_plugins
-            if used:
-                text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
-                run.refuse("plugins", f"the network {text}")
+        if name not in run.planned.removed_networks:
+            _check_stays(name, run)
+            _check_version(name, run)
+
+
+def _check_stays(name: str, run: Run) -> None:
+    if name in run.results.get("networks", {}):
+        return
+    used = _types(_chain(name, run)) & run.planned.leaving_plugins
+    if used:
+        text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
+        run.refuse("plugins", f"the network {text}")
+
+
+def _check_version(name: str, run: Run) -> None:
+    """A list that is on the node has to be one that the new binaries support. When this run writes it anew for them, they
+    come after it (pitfalls 24)."""
+    version = (run.document.desired("networks", name) or {})["cni_version"]
+    wrong = _unsupporting(version, _types(_chain(name, run)) & run.planned.replaced_plugins, run)
+    if not wrong or run.planned.bin_dir not in run.runtime.bin_dirs:
+        return
+    written = run.results.get("networks", {}).get(name)
+    if written is None:
+        text = f"the network {name} has cniVersion {version}, which the new {', '.join(wrong)} would not support"
+        run.refuse("plugins", f"{text} (expected another release, or in the same run the network with a cni_version of both)")
+    elif _ready_for(written, run):
+        t.cast(Part, run.planned.plugin_part).last = True
+    else:
+        text = f"the network {name} has cniVersion {version} now and would have {written['cni_version']}, and no installed plugins support both"
+        run.refuse("plugins", f"{text} (expected first the network with a cni_version of both, then the plugins)")
+
+
+def _ready_for(written: t.Mapping[str, t.Any], run: Run) -> bool:
+    """Whether the plugins that are installed now can serve the network as this run writes it."""
+    config = written["config"]
+    paths = [plugins.locate(name, run.runtime.bin_dirs) for name in sorted(_types(config.get("plugins") or [config]))]
+    return all(path is not None and written["cni_version"] in plugins.supported_versions(path) for path in paths)
+
+
+def _unsupporting(version: str, names: t.AbstractSet[str], run: Run) -> list[str]:
+    return [name for name in sorted(names & set(run.planned.plugins)) if version not in plugins.supported_versions(run.planned.plugins[name]())]
+
+
+def _chain(name: str, run: Run) -> list[t.Any]:
+    """The plugins of a network of ours, with the entry that section ``portmap`` added to it."""
+    entry = run.document.desired("portmap", name)
+    return [*(run.document.desired("networks", name) or {})["plugins"], *([entry["entry"]] if entry else [])]
+
+
+def _types(chain: t.Sequence[t.Any]) -> set[str]:
+    return {plugin for plugin, _path in model.plugin_types(list(chain))}
 
 
 def choose_bin_dir(wanted: str | None, settings: runtime.Settings) -> str:
@@ -149,38 +255,6 @@ def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: R
     return contents
 
 
-def _release(options: Options, contents: Contents, known: t.Mapping[str, t.Any] | None, run: Run) -> str | None:
-    """The release that the binaries say they are of; None when they do not all say the same. Those of an earlier run need
-    not be asked again."""
-    if known is not None and "release" in known and known["plugins"] == {name: content.sha256 for name, content in contents.items()}:
-        said = dict.fromkeys(contents, known["release"])
-    else:
-        said = {name: _release_of(name, content, run) for name, content in contents.items()}
-    wanted = options["version"]
-    for name, release in said.items():
-        if wanted is not None and release is not None and release.lstrip("v") != wanted.lstrip("v"):
-            run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {release}, or another source)")
-    releases = set(said.values())
-    return releases.pop() if len(releases) == 1 else None
-
-
-def _release_of(name: str, content: files.FileContent, run: Run) -> str | None:
-    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", plugins.about(_runnable(name, content, run)))
-    return match.group(1) if match else None
-
-
-def _runnable(name: str, content: files.Content, run: Run) -> str:
-    """A path from which a binary that is not installed yet can be asked for its versions. In memory if need be: temporary
-    folders are often mounted noexec."""
-    if isinstance(content, files.FileContent) and os.access(content.path, os.X_OK):
-        return content.path
-    descriptor = os.memfd_create(name)
-    run.cleanups.append(functools.partial(os.close, descriptor))
-    for chunk in content.chunks():
-        os.write(descriptor, chunk)
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
-
-
 def answer(options: Options) -> dict[str, t.Any]:
     """For the action plugin: ``bin_dir``, as ``differing`` the names of the binaries that are not installed there with the
     content that the manifest names, the node's ``architectures``, and as ``known`` what the document says of the binaries
@@ -194,8 +268,51 @@ def answer(options: Options) -> dict[str, t.Any]:
         "bin_dir": bin_dir,
         "differing": differing(options["manifest"], bin_dir),
         "architectures": plugins.architectures(),
-        "known": known if known is not None and not differing(known["plugins"], bin_dir) else None,
+        "known": known if known is not None and "archive" in known and not differing(known["plugins"], bin_dir) else None,
     }
 
 
-revive = functools.partial(file.revive, binary=True)
+#: Path -> the package that owns it by now.
+Owners = t.Callable[[], t.Mapping[str, str]]
+
+
+class PluginFile(file.File):
+    """A binary that we made. It is not removed when a package owns it by now, which then put its own there."""
+
+    def __init__(self, path: str, owners: Owners) -> None:
+        super().__init__(path, binary=True)
+        self.owners = owners
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        owner = self.owners().get(self.path) if found is None else None
+        return owner is not None and f"package:{owner}" not in releasing
+
+
+class PluginFolder(file.Folder):
+    """A folder that we made for the binaries, which goes with those of a package that goes, too."""
+
+    def __init__(self, path: str, owners: Owners) -> None:
+        super().__init__(path)
+        self.owners = owners
+
+    def goes(self, path: str, releasing: t.AbstractSet[str]) -> bool:
+        return super().goes(path, releasing) or f"package:{self.owners().get(path)}" in releasing
+
+
+def _reviver(document: Document, bin_dir: str) -> t.Callable[[str], Resource]:
+    """Makes resources of ids; the node is asked once who owns what is in the folder."""
+
+    @functools.cache
+    def owners() -> dict[str, str]:
+        paths = [os.path.join(bin_dir, name) for name in files.entries(bin_dir)]
+        tool = plugin_package.manager() if document.objects(NAME, bin_dir) else None
+        return packages.owners(paths, tool) if tool is not None else {}
+
+    return functools.partial(revive, owners=owners)
+
+
+def revive(object_id: str, owners: Owners) -> Resource:
+    kind, _colon, name = object_id.partition(":")
+    if kind == "package":
+        return package.Package(name, plugin_package.manager() or "")
+    return PluginFile(name, owners) if kind == "file" else PluginFolder(name, owners)

@@ -245,3 +245,34 @@ def check_binaries(paths: t.Mapping[str, str], src: str, architectures: t.Sequen
         elif made_for != plugins.SCRIPT and made_for not in architectures:
             expected = " or ".join(architectures)
             run.refuse("src", f"the binary {name!r} of {shown(src)} is made for {made_for} (expected {expected}, as this node is)")
+
+
+def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], known: t.Mapping[str, t.Any] | None, run: Run) -> str | None:
+    """The release that the binaries say they are of; None when they do not all say the same. Those that the node's document
+    has a release for need not be asked again."""
+    if known is not None and "release" in known and known["plugins"] == {name: content.sha256 for name, content in contents.items()}:
+        said = dict.fromkeys(contents, known["release"])
+    else:
+        said = {name: _release_of(name, content, run) for name, content in contents.items()}
+    for name, is_of in said.items():
+        if wanted is not None and is_of is not None and is_of.lstrip("v") != wanted.lstrip("v"):
+            run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {is_of}, or another source)")
+    releases = set(said.values())
+    return releases.pop() if len(releases) == 1 else None
+
+
+def _release_of(name: str, content: files.FileContent, run: Run) -> str | None:
+    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", plugins.about(runnable(name, content, run)))
+    return match.group(1) if match else None
+
+
+def runnable(name: str, content: files.FileContent, run: Run) -> str:
+    """A path from which a binary that is not installed yet can be asked for its versions. In memory if need be: temporary
+    folders are often mounted noexec."""
+    if os.access(content.path, os.X_OK):
+        return content.path
+    descriptor = os.memfd_create(name)
+    run.cleanups.append(functools.partial(os.close, descriptor))
+    for chunk in content.chunks():
+        os.write(descriptor, chunk)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
