@@ -10,6 +10,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tarfile
 from pathlib import Path
@@ -67,7 +68,7 @@ def served(tmp_path_factory):
 def mirror(node, served):
     """The mirror as the node sees it; a function that tells which files were asked for since it was last called."""
     node.run(["touch", "/run/asked"])
-    process = node.popen([sys.executable, str(HERE / "web.py"), str(served), str(PORT), "/run/asked"], stdout=-1)
+    process = node.popen([sys.executable, str(HERE / "web.py"), str(served), str(PORT), "/run/asked"], stdout=subprocess.PIPE)
     process.stdout.readline()
 
     def asked():
@@ -165,6 +166,13 @@ def test_an_archive_by_its_path_with_placeholders_and_a_checksum_file(plugins, s
     options = {"src": str(served / PATTERN), "version": "v1.1.1", "checksum": str(served / f"{PATTERN}.sha256"), "remote_src": remote}
     assert plugins(options)["changed"] is True
     assert plugins(options)["changed"] is False
+
+
+def test_the_architecture_is_that_of_the_node(node):
+    """A node that says it is an i686, as one of 32 bits does."""
+    options = {"src": f"/srv/{PATTERN}", "version": "1.9.1", "remote_src": True}
+    refused = node.module("cni_plugins", options, prefix=("setarch", "i686"))
+    assert "src: '/srv/cni-plugins-linux-386-1.9.1.tgz' is not there on the node" in refused["msg"]
 
 
 @WHERE
