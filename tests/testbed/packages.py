@@ -43,7 +43,7 @@ def rpm(repository: Path, name: str, version: str, binaries: Path | None, folder
     spec = repository / f"{name}.spec"
     copy, files = (f"cp {binaries}/* %{{buildroot}}{folder}", f"{folder}/*") if binaries else ("", "")
     spec.write_text(SPEC.format(name=name, version=version, folder=folder, copy=copy, files=files, more=more))
-    _run("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", "--define", f"_rpmdir {repository}", str(spec))
+    _run("rpmbuild", "-bb", "--quiet", "--define", f"_topdir {top}", "--define", f"_dbpath {top}/db", "--define", f"_rpmdir {repository}", str(spec))
     shutil.rmtree(top)
     _run("createrepo_c", "--quiet", str(repository))
 

@@ -70,8 +70,8 @@ def supported_versions(path: str) -> list[str]:
 
 
 def about(path: str) -> str:
-    """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``; Debian's say
-    ``version unknown``, and releases before 0.7 nothing."""
+    """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
+    ``CNI bridge plugin version unknown``. Empty when it says nothing."""
     return run([path], timeout=20).stderr.strip().partition("\n")[0]
 
 

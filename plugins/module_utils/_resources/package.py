@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .._host import packages
 from .._resource import Resource, State
 
@@ -26,6 +28,6 @@ class Package(Resource):
         elif self.read() is not None:
             packages.remove(self.name, self.manager)
 
-    def must_stay(self, found: State, releasing: object) -> bool:
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         """A package that others need by now stays: to remove it would remove them."""
         return found is None and self.read() is not None and packages.is_needed(self.name, self.manager)

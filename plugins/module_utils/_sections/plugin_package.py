@@ -72,7 +72,7 @@ def manager() -> str | None:
 
 def supply(options: Options, run: Run) -> Supply | None:
     """The package and what it has, looked into without installing it; None when ``run.problems`` says what is wrong."""
-    tool, chosen = manager(), None
+    tool = manager()
     if tool is None:
         run.refuse("package", f"{options['package']!r} cannot be installed here (expected one of {', '.join(packages.MANAGERS)} on the node)")
         return None
@@ -80,13 +80,11 @@ def supply(options: Options, run: Run) -> Supply | None:
     if chosen is None:
         return None
     name, folder = chosen
-    installed = packages.is_installed(name, tool)
-    if not installed:
-        _refuse_legacy(name, tool, run)
-    if run.problems:
-        return None
     try:
-        return _look_into(name, folder, tool, options, run, installed=installed)
+        installed = packages.is_installed(name, tool)
+        if not installed:
+            _refuse_legacy(name, tool, run)
+        return _look_into(name, folder, tool, options, run, installed=installed) if not run.problems else None
     except NodeError as error:
         run.refuse("package", f"{name!r} cannot be looked into: {error} (expected a repository that has it; lists that are too old are not renewed)")
         return None
@@ -108,7 +106,7 @@ def _choose(wanted: str, tool: str, run: Run) -> tuple[str, str] | None:
     return None
 
 
-def _look_into(name: str, folder: str, tool: str, options: Options, run: Run, *, installed: bool) -> Supply | None:
+def _look_into(name: str, folder: str, tool: str, options: Options, run: Run, *, installed: bool) -> Supply:
     if installed:
         owned = {path for path in packages.files_of(name, tool) if os.path.dirname(path) == folder}
         paths = {plugin: f"{folder}/{plugin}" for plugin in plugin_source.REFERENCE if f"{folder}/{plugin}" in owned}
