@@ -87,7 +87,9 @@ def plugins(node, mirror):
 
     def run(options, *args):
         tasks = [{"name": "the task", "kubenode.network.cni_plugins": {"bin_dir": BIN_DIR, **options}}]
-        play = node.playbook(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}], indent=1), args=("-vv", *args))
+        node.run(["mkdir", "-p", TMP])
+        playbook = json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}], indent=1)
+        play = node.playbook(playbook, args=("-vv", *args), env={"TMPDIR": TMP})
         assert len(play.tasks) == 1, play.stdout + play.stderr
         result = {**play.tasks[0]["result"], "failed": play.tasks[0]["status"] == "failed"}
         result["sent"] = re.findall(r"cni_plugins: sending ([a-z-]+), [0-9.]+ MB, to /", play.stdout)
@@ -98,6 +100,8 @@ def plugins(node, mirror):
 
 
 WHERE = pytest.mark.parametrize("remote", [True, False], ids=["node", "controller"])
+#: The temporary folder of these runs; /tmp is the host's, where others may be at work.
+TMP = "/run/tmp"
 CHECKSUMS = {
     "digits": lambda served: f"sha256:{digits(served / NAME)}",
     "long digits": lambda served: f"sha512:{digits(served / NAME, 'sha512').upper()}",
@@ -200,14 +204,19 @@ REFUSED = {
 }
 
 
+def by_module(node):
+    return lambda options: node.module("cni_plugins", options, env={"TMPDIR": TMP})
+
+
 def check_refused(node, run, options, text):
+    node.run(["mkdir", "-p", TMP])
     before = node.dump()
     refused = run(options)
     assert refused.get("failed"), refused
     assert text in refused["msg"]
     assert "\n" not in refused["msg"] and "hidden" not in refused["msg"]
     assert diff_dumps(before, node.dump()) == ""
-    assert node.run(["find", "/tmp", "-maxdepth", "1", "-name", "kubenode-network-*"]).stdout == ""
+    assert node.run(["ls", TMP]).stdout == ""
     return refused
 
 
@@ -218,7 +227,7 @@ def bad(served, change):
 
 @pytest.mark.parametrize("change, text", REFUSED.values(), ids=REFUSED.keys())
 def test_bad_downloads_leave_the_node_alone(node, mirror, served, change, text):
-    check_refused(node, lambda options: node.module("cni_plugins", options), {**bad(served, change), "remote_src": True}, text)
+    check_refused(node, by_module(node), {**bad(served, change), "remote_src": True}, text)
 
 
 @pytest.mark.parametrize("case", ["cut off", "another one", "a file with two", "a secret"])
@@ -256,7 +265,7 @@ def source_with(tmp_path, content):
 def test_what_the_node_cannot_run_is_refused(node, tmp_path, content, text):
     source = source_with(tmp_path, content)
     options = {"src": str(source), "remote_src": True, "bin_dir": BIN_DIR}
-    check_refused(node, lambda options: node.module("cni_plugins", options), options, text.format(src=source))
+    check_refused(node, by_module(node), options, text.format(src=source))
 
 
 def test_what_the_node_cannot_run_is_not_even_sent(node, plugins, tmp_path):
