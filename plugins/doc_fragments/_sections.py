@@ -65,24 +65,48 @@ class ModuleDocFragment:
 options:
   src:
     description:
-      - The binaries to install, either a folder that holds them or a tar archive (V(.tar), V(.tgz), V(.tar.gz), V(.tar.xz)) with
-        them at its top, as the releases of C(containernetworking/plugins) are.
-      - On the controller, where it is looked for like the C(src) of M(ansible.builtin.unarchive), or on the node with
+      - The binaries to install. A folder that holds them, or a tar archive (V(.tar), V(.tgz), V(.tar.gz), V(.tar.xz)) with them at its
+        top, as the releases of C(containernetworking/plugins) are, by its path or by its URL (V(http://) or V(https://)).
+      - A path is one on the controller, where it is looked for like the C(src) of M(ansible.builtin.unarchive), or on the node with
         O(remote_src=true). Debian's package C(containernetworking-plugins) has the binaries in V(/usr/lib/cni).
-      - Only reference plugins are taken. Any other file in the source is left there.
-      - Required with O(state=present).
+      - V({arch}) in it stands for the node's architecture as the releases spell it (V(amd64), V(arm64), V(arm), V(ppc64le), V(s390x),
+        V(riscv64), V(mips64le)), and V({version}) for O(version) as it is written. So one value serves all nodes.
+      - Only reference plugins are taken. Any other file in the source is left there. A binary that is made for another architecture than
+        the node's is refused.
+      - User and password in a URL are sent to that host alone, not to where it redirects, and are not shown in messages.
+      - One of O(src) and O(package) is required with O(state=present).
     type: path
   remote_src:
     description:
-      - Whether O(src) is on the node already.
-      - If V(false), the source is read on the controller. Only binaries that the node does not have yet are transferred.
+      - Whether O(src) is on the node already, or is downloaded by the node.
+      - If V(false), the source is read or downloaded on the controller. Only binaries that the node does not have yet are transferred.
+      - A download uses the proxies that the environment of the node or the controller names (C(http_proxy), C(https_proxy), C(no_proxy)).
     type: bool
     default: false
   checksum:
     description:
-      - The checksum of the archive O(src), V(sha256:) or V(sha512:) and the hexadecimal digits.
+      - The checksum of the archive O(src), V(sha256:) or V(sha512:) and the hexadecimal digits. Or the URL or path of a file that holds it,
+        as C(sha256sum) writes it and the releases have it beside each archive. V({arch}) and V({version}) stand for the same as in O(src).
+      - A file of checksums must hold one line with the name of this archive. Its path is one on the machine that reads the archive.
       - Required for an archive, which is neither unpacked nor looked into before its checksum was found right. Not accepted for
         a folder.
+      - An archive by a URL is not downloaded when the node has its binaries already, from this archive by its checksum.
+    type: str
+  version:
+    description:
+      - The release of the plugins, such as V(v1.9.1), for V({version}) in O(src) and O(checksum).
+      - Refused when a binary says that it is of another release. Those of distributions mostly say none.
+    type: str
+  package:
+    description:
+      - The package of the node's distribution that has the plugins, in place of O(src). V(auto) is C(containernetworking-plugins) on
+        Debian, Ubuntu, Fedora and their like, and C(cni-plugins) on openSUSE, Alpine and Arch. V(kubernetes-cni) is Kubernetes' own,
+        from its repository at C(pkgs.k8s.io), which has to be configured. No other name is accepted.
+      - Installed with apt-get, dnf, yum, zypper, apk or pacman when it is missing. It is neither updated nor, by O(state=absent),
+        removed when it was there before or when another package needs it.
+      - Where O(bin_dir) is not the folder of the package, each plugin is a symbolic link there, so that updates of the package reach pods.
+      - Lists of packages are not renewed by the module. In check mode the package is downloaded, but not installed.
+      - With V(kubernetes-cni), a repository at an address that Kubernetes has given up, such as C(yum.kubernetes.io), is refused.
     type: str
   bin_dir:
     description:
@@ -93,7 +117,8 @@ options:
     type: path
   plugins:
     description:
-      - The plugins to install. If not set, all reference plugins that O(src) holds.
+      - The plugins to install. If not set, all reference plugins that O(src) or O(package) holds.
+      - Not accepted for a O(package) that has O(bin_dir) for its own folder.
       - An installed plugin that is taken off this list is removed, or given back as it was found.
     type: list
     elements: str
@@ -482,5 +507,5 @@ attributes:
     description: Can run with C(async).
     support: none
     details:
-      - A source on the controller is read, and its binaries are transferred, before the module runs on the node.
+      - A source on the controller is read, or downloaded, and its binaries are transferred, before the module runs on the node.
 """

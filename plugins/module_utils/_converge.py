@@ -31,7 +31,7 @@ class Part:
     """One instance of a section of the document, e.g. ``networks/mynet``.
 
     ``desired`` holds the options with ``auto`` resolved, or None to take the part away. ``revive`` makes a resource
-    from the id in the document: what is no longer wanted is given back by it.
+    from the id in the document: what is no longer wanted is given back by it. ``last``: to be applied after the others.
     """
 
     section: str
@@ -39,6 +39,7 @@ class Part:
     desired: dict[str, t.Any] | None
     wants: list[Want]
     revive: t.Callable[[str], Resource]
+    last: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -89,7 +89,7 @@ def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
         run.problems = []
         getattr(section, "finish", lambda run: None)(run)
         _refuse_if_any(run.problems)
-    return parts
+    return sorted(parts, key=lambda part: part.last)
 
 
 def _refuse_if_any(problems: t.Sequence[Problem]) -> None:

@@ -12,8 +12,10 @@ short_description: Install the CNI plugin binaries
 version_added: 0.1.0
 description:
   - Puts the reference CNI plugins into the folder in which the node's container runtime looks for them.
-  - The source is a folder or an archive, on the controller or on the node. The module itself downloads nothing.
-  - Binaries that are there already with the right content are not transferred again.
+  - The source is a folder or an archive, on the controller or on the node, an archive that is downloaded by one of the two, or a package
+    of the node's distribution.
+  - Binaries that are there already with the right content are neither downloaded nor transferred again.
+  - Each binary is replaced as a whole and in one step, so that a pod that starts or stops meanwhile finds the old or the new one.
 extends_documentation_fragment:
   - kubenode.network._attributes
   - kubenode.network._attributes.node
@@ -47,6 +49,19 @@ EXAMPLES = r"""
   kubenode.network.cni_plugins:
     src: cni-plugins-linux-amd64-v1.9.1.tgz
     checksum: "sha256:{{ lookup('ansible.builtin.file', 'cni-plugins-linux-amd64-v1.9.1.tgz.sha256') | split | first }}"
+    bin_dir: /opt/cni/bin
+
+- name: Install a release from a mirror, by the node itself, with the checksum file beside the archive
+  kubenode.network.cni_plugins:
+    src: "https://mirror.example.com/cni-plugins/{version}/cni-plugins-linux-{arch}-{version}.tgz"
+    checksum: "https://mirror.example.com/cni-plugins/{version}/cni-plugins-linux-{arch}-{version}.tgz.sha256"
+    version: v1.9.1
+    remote_src: true
+    bin_dir: /opt/cni/bin
+
+- name: Install the package of the distribution, with links for a runtime that looks in /opt/cni/bin
+  kubenode.network.cni_plugins:
+    package: auto
     bin_dir: /opt/cni/bin
 
 - name: Install only what a bridge network with host ports needs
@@ -132,11 +147,54 @@ cni_plugins:
       description: The SHA-256 of each binary, by the plugin's name.
       type: dict
       sample: {bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e}
+    release:
+      description: The release that all of the binaries say they are of. V(null) if they say none, as those of distributions, or not the same.
+      type: str
+      sample: v1.9.1
+    package:
+      description: The package that has the binaries. V(null) if they came from O(src).
+      type: str
+      sample: null
   sample:
     bin_dir: /opt/cni/bin
+    release: v1.9.1
+    package: null
     plugins:
       bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
       host-local: ebcf362b5c51a8376a232338f973e110e38523a37502a8bb7dfcfe538e8ef726
+transfer:
+  description: What was sent from the controller to the node. The size and the folder are shown before.
+  returned: when something was sent
+  type: dict
+  contains:
+    bytes:
+      description: The size of all of it.
+      type: int
+      sample: 3986328
+    files:
+      description: Names of the binaries.
+      type: list
+      elements: str
+      sample: [bridge]
+    target:
+      description: The folder on the node to which they were sent. It is removed at the end of the task.
+      type: str
+      sample: /root/.ansible/tmp/ansible-tmp-1763720000.0-1234-5678
+  sample:
+    bytes: 3986328
+    files: [bridge]
+    target: /root/.ansible/tmp/ansible-tmp-1763720000.0-1234-5678
+architectures:
+  description: What the node runs, its own architecture first.
+  returned: when the action plugin asks for it
+  type: list
+  elements: str
+  sample: [amd64]
+known:
+  description: What the node's document says of the binaries in RV(bin_dir). V(null) if it says nothing, or they are not as it says.
+  returned: when the action plugin asks for it
+  type: dict
+  sample: null
 differing:
   description: Names of the binaries that the node does not have with the content that O(manifest) names.
   returned: when the action plugin asks for it

@@ -193,11 +193,43 @@ cni_plugins:
       description: The SHA-256 of each binary, by the plugin's name.
       type: dict
       sample: {bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e}
+    release:
+      description: The release that all of the binaries say they are of. V(null) if they say none, as those of distributions, or not the same.
+      type: str
+      sample: v1.9.1
+    package:
+      description: The package that has the binaries. V(null) if they came from O(cni_plugins.src).
+      type: str
+      sample: null
   sample:
     bin_dir: /opt/cni/bin
+    release: v1.9.1
+    package: null
     plugins:
       bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
       host-local: ebcf362b5c51a8376a232338f973e110e38523a37502a8bb7dfcfe538e8ef726
+transfer:
+  description: What was sent from the controller to the node. The size and the folder are shown before.
+  returned: when something was sent
+  type: dict
+  contains:
+    bytes:
+      description: The size of all of it.
+      type: int
+      sample: 3986328
+    files:
+      description: Names of the binaries.
+      type: list
+      elements: str
+      sample: [bridge]
+    target:
+      description: The folder on the node to which they were sent. It is removed at the end of the task.
+      type: str
+      sample: /root/.ansible/tmp/ansible-tmp-1763720000.0-1234-5678
+  sample:
+    bytes: 3986328
+    files: [bridge]
+    target: /root/.ansible/tmp/ansible-tmp-1763720000.0-1234-5678
 sysctl_bridge_nf:
   description: What is set now.
   returned: success and the section is present

@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError, Problem
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
-from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins
+from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins, plugin_source
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
 
 #: The module that says which binaries of a manifest the node lacks.
@@ -27,24 +27,53 @@ ASKED = "kubenode.network.cni_plugins"
 
 
 class Source:
-    """The wanted binaries on the controller. ``paths``: name -> path, ``manifest``: name -> SHA-256."""
+    """The wanted binaries of a source that the controller reads or downloads. ``paths``: name -> path, ``manifest``: name ->
+    SHA-256, ``checksum``: that of the archive, None for a folder."""
 
-    def __init__(self, options: Options) -> None:
-        """Checks the source as a node checks its own. Raises InputError."""
+    def __init__(self, options: Options, known: Mapping[str, t.Any] | None) -> None:
+        """Checks the source as a node checks its own. What is ``known`` of the node may save the download; then there are
+        no ``paths``. Raises InputError."""
         self._run = Run(Document({}))
         try:
-            self.paths = cni_plugins.look_into(options, self._run)
-            self.manifest = {name: files.sha256_of(path) for name, path in self.paths.items()}
+            self._open(options, known)
         except (OSError, tarfile.TarError) as error:
             reason = getattr(error, "strerror", None) or error
-            self._run.refuse("src", f"{options['src']!r} cannot be read on the controller: {reason}")
+            self._run.refuse("src", f"{plugin_source.shown(options['src'])!r} cannot be read on the controller: {reason}")
+        except BaseException:
+            self.close()
+            raise
+        self._refuse_if_wrong()
+
+    def _open(self, options: Options, known: Mapping[str, t.Any] | None) -> None:
+        options = plugin_source.with_digits(options, self._run)
+        self.src, self.checksum = options["src"], options["checksum"]
+        if not self._run.problems and known is not None and plugin_source.is_installed(options, known):
+            self.paths, self.manifest = {}, known["plugins"]
+            return
+        self.paths = plugin_source.look_into(options, self._run) if not self._run.problems else {}
+        self.manifest = {name: files.sha256_of(path) for name, path in self.paths.items()}
+
+    def check_for(self, architectures: Sequence[str]) -> None:
+        """Refuses binaries that the node cannot run, before they are sent. Raises InputError."""
+        plugin_source.check_binaries(self.paths, self.src, architectures, self._run)
+        self._refuse_if_wrong()
+
+    def _refuse_if_wrong(self) -> None:
         if self._run.problems:
             self.close()
             raise InputError(self._run.problems)
 
     def close(self) -> None:
-        for cleanup in self._run.cleanups:
-            cleanup()
+        while self._run.cleanups:
+            self._run.cleanups.pop()()
+
+
+class NoAnswer(Exception):
+    """The node could not be asked; ``result`` is what came back."""
+
+    def __init__(self, result: dict[str, t.Any]) -> None:
+        self.result = result
+        super().__init__("the node gave no answer")
 
 
 class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
@@ -66,32 +95,43 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
             result.update(failed=True, msg=f"nothing was changed: {wrong}", problems=[problem._asdict() for problem in wrong.problems])
         except KubenodeError as error:
             result.update(failed=True, msg=f"nothing was changed: {error}")
+        except NoAnswer as error:
+            result.update(error.result)
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
 
     def _run_module(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         options = self._options()
-        if options is None or options["remote_src"] or options["state"] == "absent" or not options["src"]:
+        if options is None or options["remote_src"] or options["state"] == "absent" or options["package"] or not options["src"]:
             return self._call(self.MODULE, self._task.args, task_vars)
-        problems = cni_plugins.check_choice(options)
+        problems = plugin_source.check(options)
         if problems:
             raise InputError(problems)
-        source = Source({**options, "src": self._find(options["src"])})
+        node = self._ask({}, options, task_vars) if plugin_source.depends_on_node(options) else None
+        source = Source(self._located(options, node), node and node["known"])
         try:
-            return self._run_with(source, options, task_vars)
+            return self._run_with(source, node, options, task_vars)
         finally:
             source.close()
 
-    def _run_with(self, source: Source, options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        answer = self._call(ASKED, {"manifest": source.manifest, "bin_dir": self._given(options).get("bin_dir")}, task_vars)
+    def _run_with(self, source: Source, node: dict[str, t.Any] | None, options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        if node is None or source.paths:  # else the node said already that it has it all
+            node = self._ask(source.manifest, options, task_vars)
+        source.check_for(node["architectures"])
+        if not node["differing"]:  # what is installed is the source
+            return self._call(self.MODULE, self._with_source(node["bin_dir"], source, options), task_vars)
+        folder, transfer = self._send(source, node["differing"])
+        return {**self._call(self.MODULE, self._with_source(folder, source, options), task_vars), "transfer": transfer}
+
+    def _ask(self, manifest: Mapping[str, str], options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """What the node says of the binaries of a manifest and of itself. Raises InputError, NoAnswer."""
+        answer = self._call(ASKED, {"manifest": dict(manifest), "bin_dir": self._given(options).get("bin_dir")}, task_vars)
         if "problems" in answer:
             raise InputError([Problem(**problem) for problem in answer["problems"]])
         if "differing" not in answer:
-            return answer
-        # Nothing to send: what is installed is the source.
-        folder = self._send(source, answer["differing"]) if answer["differing"] else answer["bin_dir"]
-        return self._call(self.MODULE, self._with_source(folder, source.manifest, options), task_vars)
+            raise NoAnswer(answer)
+        return answer
 
     def _call(self, module: str, args: Mapping[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=dict(args), task_vars=task_vars)
@@ -113,33 +153,44 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         given = self._task.args.get(self.SECTION) if self.SECTION else self._task.args
         return given if isinstance(given, Mapping) else options
 
-    def _with_source(self, folder: str, manifest: Mapping[str, str], options: Options) -> dict[str, t.Any]:
-        """The task's options with the source that the node has now. The checksum is that of the archive, which stays here."""
-        given = {name: value for name, value in self._given(options).items() if name != "checksum"}
-        given.update(src=folder, remote_src=True, manifest=dict(manifest))
+    def _with_source(self, folder: str, source: Source, options: Options) -> dict[str, t.Any]:
+        """The task's options with the source that the node has now. An archive stays here, but the node remembers which it
+        was."""
+        given = {**self._given(options), "src": folder, "remote_src": True, "manifest": dict(source.manifest), "checksum": source.checksum}
         return {**self._task.args, self.SECTION: given} if self.SECTION else given
 
-    def _find(self, src: str) -> str:
-        """The source as a task's ``files`` are looked for; an absolute path is itself."""
-        try:
-            return str(self._find_needle("files", src))
-        except AnsibleFileNotFound as error:
-            expected = "expected a folder or an archive of plugin binaries; remote_src=true for one on the node"
-            raise InputError([Problem("src", f"{src!r} is not there on the controller ({expected})")]) from error
+    def _located(self, options: Options, node: Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+        """The options with the node's architecture filled in, and with the paths that the files have on the controller."""
+        located = plugin_source.fill(options, node["architectures"][0] if node else "")
+        if not plugin_source.is_url(located["src"]):
+            located["src"] = self._find("src", located["src"], "a folder or an archive of plugin binaries; remote_src=true for one on the node")
+        checksum = located["checksum"]
+        if checksum is not None and plugin_source.is_checksum_file(checksum) and not plugin_source.is_url(checksum):
+            located["checksum"] = self._find("checksum", checksum, "a file of checksums, or sha256: or sha512: and the digits")
+        return located
 
-    def _send(self, source: Source, names: Sequence[str]) -> str:
-        """Transfers some of the binaries to the task's temporary folder on the node, which it returns."""
+    def _find(self, option: str, path: str, expected: str) -> str:
+        """A file as a task's ``files`` are looked for; an absolute path is itself."""
+        try:
+            return str(self._find_needle("files", path))
+        except AnsibleFileNotFound as error:
+            raise InputError([Problem(option, f"{path!r} is not there on the controller (expected {expected})")]) from error
+
+    def _send(self, source: Source, names: Sequence[str]) -> tuple[str, dict[str, t.Any]]:
+        """Transfers some of the binaries to the task's temporary folder on the node. Returns it, and what was sent."""
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         remote = str(self._connection._shell.tmpdir)
+        sizes = {name: os.path.getsize(source.paths[name]) for name in names}
+        self._say(self._display.display, f"sending {len(sizes)} of {len(source.manifest)} binaries, {sum(sizes.values()) / 1e6:.1f} MB, to {remote}")
         sent = []
-        for name in names:
+        for name, size in sizes.items():
             target = self._connection._shell.join_path(remote, name)
-            self._say(name, os.path.getsize(source.paths[name]), target)
+            self._say(self._display.vv, f"sending {name}, {size / 1e6:.1f} MB, to {target}")
             sent.append(self._transfer_file(source.paths[name], target))
         self._fixup_perms2((remote, *sent))
-        return remote
+        return remote, {"bytes": sum(sizes.values()), "files": list(sizes), "target": remote}
 
-    def _say(self, name: str, size: int, target: str) -> None:
+    def _say(self, display: t.Callable[[str], None], text: str) -> None:
         if not self._task.no_log:
-            self._display.vv(f"{cni_plugins.NAME}: sending {name}, {size / 1e6:.1f} MB, to {target}", host=self._play_context.remote_addr)
+            display(f"{self._play_context.remote_addr}: {cni_plugins.NAME}: {text}")

@@ -122,7 +122,7 @@ def check_life(node, plugins, options, folder):
     done = plugins(options)
     assert done.result["changes"] == planned.result["changes"]
     assert sorted(done.sent) == sorted(SOME)
-    assert done.result["cni_plugins"] == {"bin_dir": BIN_DIR, "plugins": hashes(folder)}
+    assert done.result["cni_plugins"] == {"bin_dir": BIN_DIR, "plugins": hashes(folder), "release": None, "package": None}
     assert node.run(["ls", BIN_DIR]).stdout.split() == sorted(SOME)
     assert node.run(["stat", "-c", "%a %u:%g", f"{BIN_DIR}/bridge"]).stdout == "755 0:0\n"
     installed = node.dump()

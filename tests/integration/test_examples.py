@@ -8,12 +8,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import subprocess
+import sys
 
 import pytest
 import yaml
-from testbed import Node
+from testbed import Node, web
+from testbed.paths import HERE
 
 MODULES = ("cni_plugins", "cni_config", "portmap", "bandwidth", "kubenet_bridge", "masquerade", "sysctl_bridge_nf", "node_network")
+#: The mirror that the examples name; a server in the node takes its place.
+MIRROR = "mirror.example.com"
 #: The archive that the examples take from the play's files, and the checksum file beside it.
 ARCHIVE = "cni-plugins-linux-amd64-v1.9.1.tgz"
 
@@ -30,7 +34,17 @@ def play_folder(tmp_path_factory):
     archive = folder / "files" / ARCHIVE
     subprocess.run(["tar", "-C", "/usr/lib/cni", "-czf", str(archive), "."], check=True)
     (folder / "files" / f"{ARCHIVE}.sha256").write_text(f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {ARCHIVE}\n")
+    web.make_certificate(folder / "mirror.pem", MIRROR)
     return folder
+
+
+def start_mirror(node, folder):
+    """Serves the files under the mirror's name, with a certificate that a play knows by the variable that is returned."""
+    node.write("/etc/hosts", f"127.0.0.1 localhost {MIRROR}\n")
+    script = [sys.executable, str(HERE / "web.py"), str(folder / "files"), "443", "/run/asked", str(folder / "mirror.pem")]
+    server = node.popen(script, stdout=subprocess.PIPE)
+    assert server.stdout.readline() == "ready\n"
+    return server, {"SSL_CERT_FILE": str(folder / "mirror.pem.crt"), "no_proxy": "*"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -38,16 +52,19 @@ def test_examples_run(play_folder, module):
     tasks = examples(module)
     assert tasks
     with Node() as node:
+        mirror, env = start_mirror(node, play_folder)
         if module not in ("cni_plugins", "node_network"):
             node.install_plugins()
         changed = []
         for task in tasks:
             play = [{"hosts": "all", "gather_facts": False, "tasks": [{**task, "check_mode": True}, task, task]}]
             (play_folder / "play.yml").write_text(yaml.safe_dump(play))
-            run = node.playbook(play_folder / "play.yml")
+            run = node.playbook(play_folder / "play.yml", env=env)
             assert run.rc == 0, f"{task['name']}\n{run.stdout}{run.stderr}"
             announced, done, again = (entry["result"] for entry in run.tasks)
             assert announced.get("changes") == done.get("changes"), task["name"]
             assert again["changed"] is False, task["name"]
             changed.append(done["changed"])
+        mirror.kill()
+        mirror.communicate()
         assert changed[0], "the first example changes a bare node"

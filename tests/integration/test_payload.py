@@ -17,13 +17,14 @@ NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
-    "cni_plugins": ({"cni_plugins"}, {"file"}),
+    "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
-    "node_network": ({"cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged", "directory"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "sysctl"}),
+    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged",
+                      "directory"},
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "package", "sysctl"}),
 }
 
 

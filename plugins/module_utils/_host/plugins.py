@@ -13,6 +13,8 @@ import mmap
 import os
 import re
 import stat
+import struct
+import sys
 import typing as t
 
 from .._errors import NodeError
@@ -25,6 +27,30 @@ SCHEMA = 1
 
 # A struct's tag, as Go keeps it in the binary for its JSON decoder: json:"portIsolation,omitempty".
 _TAG = re.compile(rb'json:"([A-Za-z0-9_.-]+)[",]')
+
+#: The machine of an ELF file as (class, byte order, e_machine), by its name in the archives of the plugins' releases.
+ELF_MACHINES = {
+    (2, 1, 62): "amd64",
+    (1, 1, 3): "386",
+    (1, 1, 40): "arm",
+    (2, 1, 183): "arm64",
+    (2, 1, 21): "ppc64le",
+    (2, 2, 21): "ppc64",
+    (2, 2, 22): "s390x",
+    (2, 1, 243): "riscv64",
+    (2, 1, 8): "mips64le",
+    (2, 2, 8): "mips64",
+    (2, 1, 258): "loong64",
+}
+#: The same by what ``uname -m`` says.
+UNAME_MACHINES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "loongarch64": "loong64",
+    "mips64": "mips64le" if sys.byteorder == "little" else "mips64",
+    **{f"i{digit}86": "386" for digit in range(3, 7)},
+}
+SCRIPT = "a script"
 
 
 def locate(name: str, bin_dirs: t.Sequence[str]) -> str | None:
@@ -165,3 +191,29 @@ def _key(path: str) -> list[int]:
 def _may_be_kept(path: str) -> bool:
     with open(path, "rb") as file:
         return file.read(4) == b"\x7fELF" and not path.startswith("/proc/")
+
+
+def about(path: str) -> str:
+    """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
+    ``CNI bridge plugin version unknown``. Empty when it says nothing."""
+    return run([path], timeout=20).stderr.strip().partition("\n")[0]
+
+
+def architectures() -> list[str]:
+    """What this node runs: its kernel's architecture, and that of its programs where it is another (a 32-bit system below a
+    64-bit kernel)."""
+    machine = os.uname().machine
+    kernel = "arm" if machine.startswith("armv") else UNAME_MACHINES.get(machine, machine)
+    return list(dict.fromkeys([kernel, architecture("/proc/self/exe") or kernel]))
+
+
+def architecture(path: str) -> str | None:
+    """What an executable is made for, as ``amd64``, or ``SCRIPT``; None when it is no executable."""
+    with open(path, "rb") as file:
+        head = file.read(20)
+    if head[:2] == b"#!":
+        return SCRIPT
+    if head[:4] != b"\x7fELF" or len(head) < 20:
+        return None
+    (machine,) = struct.unpack("<H" if head[5] == 1 else ">H", head[18:20])
+    return ELF_MACHINES.get((head[4], head[5], machine), f"ELF machine {machine}")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import types
 import typing as t
@@ -29,7 +30,9 @@ def find(program: str) -> str | None:
     return None
 
 
-def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs a program in the C locale and returns its result, whatever its exit status."""
     try:
         return subprocess.run(
@@ -41,6 +44,7 @@ def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | No
             timeout=timeout,
             check=False,
             env={"PATH": PATH, "LC_ALL": "C", "LANG": "C", **(env or {})},
+            cwd=cwd,
         )
     except FileNotFoundError as error:
         raise NodeError(f"{argv[0]} is not installed on this node") from error
@@ -48,13 +52,41 @@ def run(argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | No
         raise NodeError(f"{argv[0]} could not be run: {error}") from error
 
 
-def output(argv: t.Sequence[str], *, stdin: str = "", timeout: float = 60) -> str:
+def output(
+    argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
+) -> str:
     """Runs a program that must succeed and returns what it printed."""
-    result = run(argv, stdin=stdin, timeout=timeout)
+    result = run(argv, stdin=stdin, env=env, timeout=timeout, cwd=cwd)
     if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().replace("\n", "; ")
-        raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {said}")
+        raise _failed(argv, result.returncode, result.stderr or result.stdout)
     return result.stdout
+
+
+def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
+    """Runs programs, each of which reads what the one before it writes, and all of which must succeed."""
+    with contextlib.ExitStack() as stack:
+        running: list[subprocess.Popen[bytes]] = []
+        errors = [stack.enter_context(tempfile.TemporaryFile()) for _argv in argvs]
+        for argv, stderr in zip(argvs, errors):
+            source = running[-1].stdout if running else subprocess.DEVNULL
+            target = subprocess.PIPE if len(running) < len(argvs) - 1 else subprocess.DEVNULL
+            try:
+                process = subprocess.Popen(list(argv), stdin=source, stdout=target, stderr=stderr, cwd=cwd, env={"PATH": PATH, "LC_ALL": "C"})
+            except OSError as error:
+                raise NodeError(f"{argv[0]} could not be run: {error}") from error
+            if running and running[-1].stdout is not None:
+                running[-1].stdout.close()  # or a program that ends early would leave the one before it waiting
+            running.append(stack.enter_context(process))
+        for process, argv, stderr in reversed(list(zip(running, argvs, errors))):
+            status = process.wait()
+            if status != 0:
+                stderr.seek(0)
+                raise _failed(argv, status, stderr.read().decode("utf-8", "replace"))
+
+
+def _failed(argv: t.Sequence[str], status: int, said: str) -> NodeError:
+    text = said.strip().replace("\n", "; ")
+    return NodeError(f"{' '.join(argv)} failed with status {status}: {text}")
 
 
 @contextlib.contextmanager

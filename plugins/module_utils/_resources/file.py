@@ -105,7 +105,11 @@ class Folder(Resource):
         if found is not None:
             return False
         inside = [os.path.join(self.path, name) for name in files.entries(self.path)]
-        return self.stays or any(not {f"file:{path}", f"folder:{path}"} & releasing for path in inside)
+        return self.stays or any(not self.goes(path, releasing) for path in inside)
+
+    def goes(self, path: str, releasing: t.AbstractSet[str]) -> bool:
+        """Whether something in the folder is given back with it."""
+        return bool({f"file:{path}", f"folder:{path}"} & releasing)
 
 
 ROOT_FOLDER = {"mode": "0755", "owner": 0, "group": 0}

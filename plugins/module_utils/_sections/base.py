@@ -39,6 +39,9 @@ class Planned:
     plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
     bin_dir: str | None = None
     leaving_plugins: set[str] = dataclasses.field(default_factory=set)
+    #: those of ``plugins`` that take the place of another binary, or of none
+    replaced_plugins: set[str] = dataclasses.field(default_factory=set)
+    plugin_part: Part | None = None
     sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
     #: what section kubenet_bridge resolved, for the networks on it
     bridge: dict[str, t.Any] | None = None

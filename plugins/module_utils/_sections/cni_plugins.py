@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
-import tempfile
 import typing as t
 
 from .._cni import model
 from .._converge import Part, Want
-from .._errors import InputError, NodeError, Problem
-from .._host import archives, files, runtime
-from .._resources import file
+from .._document import Document
+from .._errors import InputError, Problem
+from .._host import files, packages, plugins, runtime
+from .._resource import Resource, State
+from .._resources import file, package
+from . import plugin_package, plugin_source
 from .base import STATE, Options, Run, normal, removal
 
 NAME = "cni_plugins"
@@ -25,52 +26,41 @@ OPTIONS: dict[str, t.Any] = {
     "src": {"type": "path"},
     "remote_src": {"type": "bool", "default": False},
     "checksum": {"type": "str"},
+    "version": {"type": "str"},
+    "package": {"type": "str"},
     "bin_dir": {"type": "path"},
     "plugins": {"type": "list", "elements": "str"},
     "manifest": {"type": "dict"},
     "state": STATE,
 }
-#: The binaries of containernetworking/plugins releases 0.6 to 1.9; other files in a source are left there.
-REFERENCE = (
-    "bandwidth", "bridge", "dhcp", "dummy", "firewall", "flannel", "host-device", "host-local", "ipvlan", "loopback",
-    "macvlan", "portmap", "ptp", "sbr", "static", "tap", "tuning", "vlan", "vrf",
-)
-REFERENCE_NAMES = ", ".join(REFERENCE)
+Contents = dict[str, files.FileContent]
 
 
 def check(options: Options) -> list[Problem]:
     problems = _check_path("bin_dir", options["bin_dir"])
     if options["state"] == "absent":
         return problems
-    problems += check_choice(options) + _check_manifest(options["manifest"] or {})
+    problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {})
+    if options["package"] is not None:
+        return problems + plugin_package.check(options)
     if not options["src"]:
-        return [*problems, Problem("src", "is required when state is present (expected a folder or an archive of plugin binaries)")]
-    problems += _check_path("src", options["src"])
+        return [*problems, Problem("src", "is required when state is present (expected a folder, an archive or a URL of plugin binaries, or package)")]
+    if not plugin_source.is_url(options["src"]):
+        problems += _check_path("src", options["src"])
+    checksum = options["checksum"]
+    if checksum and plugin_source.is_checksum_file(checksum) and not plugin_source.is_url(checksum):
+        problems += _check_path("checksum", checksum)
     if not options["remote_src"]:
         text = "is false, but the source was not brought to the node (expected the module to run by its action plugin)"
         problems.append(Problem("remote_src", text))
     return problems
 
 
-def check_choice(options: Options) -> list[Problem]:
-    """What is wrong with ``plugins`` and ``checksum``, wherever the source is."""
-    problems = []
-    if options["plugins"] == []:
-        problems.append(Problem("plugins", f"[] is empty (expected some of {REFERENCE_NAMES}, or no list, for all that the source holds)"))
-    for index, name in enumerate(options["plugins"] or []):
-        if name not in REFERENCE:
-            problems.append(Problem(f"plugins[{index}]", f"{name!r} is not a reference plugin (expected some of {REFERENCE_NAMES})"))
-    if options["checksum"] is not None and not _split_checksum(options["checksum"]):
-        text = f"{options['checksum']!r} is not a checksum (expected sha256: and 64 or sha512: and 128 hexadecimal digits)"
-        problems.append(Problem("checksum", text))
-    return problems
-
-
 def _check_manifest(manifest: t.Mapping[str, t.Any]) -> list[Problem]:
     problems = []
     for name, sha256 in manifest.items():
-        if name not in REFERENCE:
-            problems.append(Problem(f"manifest.{name}", f"{name!r} is not a reference plugin (expected some of {REFERENCE_NAMES})"))
+        if name not in plugin_source.REFERENCE:
+            problems.append(Problem(f"manifest.{name}", f"{name!r} is not a reference plugin (expected some of {plugin_source.REFERENCE_NAMES})"))
         if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
             problems.append(Problem(f"manifest.{name}", f"{sha256!r} is not a SHA-256 (expected 64 hexadecimal digits, in lower case)"))
     return problems
@@ -82,45 +72,146 @@ def _check_path(name: str, path: str | None) -> list[Problem]:
     return [Problem(name, f"{path!r} is not usable (expected an absolute path without ..)")]
 
 
-def _split_checksum(text: str) -> tuple[str, str] | None:
-    match = re.fullmatch(r"(sha256):([0-9a-fA-F]{64})|(sha512):([0-9a-fA-F]{128})", text)
-    return ((match.group(1) or match.group(3)), (match.group(2) or match.group(4)).lower()) if match else None
-
-
 def parts(options: Options, run: Run) -> list[Part]:
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
-    ours = {os.path.basename(oid) for oid, record in run.document.objects(NAME, bin_dir).items() if record["found"] is None}
+    ours = _given_up(run.document, bin_dir)
     if options["state"] == "absent":
         run.planned.leaving_plugins = ours
-        return [removal(NAME, bin_dir, revive)]
+        return [removal(NAME, bin_dir, _reviver(run.document, bin_dir))]
     if bin_dir not in run.runtime.bin_dirs and run.runtime.source:
         looked = ", ".join(run.runtime.bin_dirs)
         run.warnings.append(f"{NAME}: the container runtime looks for plugins in {looked} ({run.runtime.source}), not in {bin_dir}")
-    contents = _contents(options, bin_dir, run)
+    known = run.document.desired(NAME, bin_dir)
+    build = _from_source if options["package"] is None else _from_package
+    contents, wants, origin = build(options, bin_dir, known, run)
+    release = plugin_source.release(options["version"], contents, known, run) if not run.problems else None
     if run.problems:
         return []
-    desired = {"bin_dir": bin_dir, "plugins": {name: content.sha256 for name, content in contents.items()}}
-    run.results[NAME] = desired
+    hashes = {name: content.sha256 for name, content in contents.items()}
+    run.results[NAME] = {"bin_dir": bin_dir, "plugins": hashes, "release": release, "package": origin.get("package")}
     run.planned.bin_dir = bin_dir
     run.planned.leaving_plugins = ours - set(contents)
-    wants = file.folder_wants(os.path.dirname(bin_dir), run.document)
-    wants.append(Want(file.Folder(bin_dir), file.ROOT_FOLDER))
+    run.planned.plugins.update({name: functools.partial(plugin_source.runnable, name, content, run) for name, content in contents.items()})
+    kept = {"plugins": sorted(hashes)} if options["package"] is not None else {"plugins": hashes, "release": release}
+    run.planned.plugin_part = Part(NAME, bin_dir, {"bin_dir": bin_dir, **kept, **origin}, wants, _reviver(run.document, bin_dir))
+    return [run.planned.plugin_part]
+
+
+#: The binaries by name, the wants that bring them into the folder, and what the document says of where they came from.
+Built = tuple[Contents, list[Want], dict[str, t.Any]]
+
+
+def _from_source(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:
+    contents, archive = _contents(options, bin_dir, known, run)
+    plugin_source.check_binaries({name: content.path for name, content in contents.items()}, options["src"], plugins.architectures(), run)
+    hashes = {name: content.sha256 for name, content in contents.items()}
+    changing = differing(hashes, bin_dir) if known is None or known["plugins"] != hashes else []
+    _look_at_owners(changing, None, bin_dir, known, run)
+    run.planned.replaced_plugins = set(changing)
+    wants = [*file.folder_wants(os.path.dirname(bin_dir), run.document), Want(file.Folder(bin_dir), file.ROOT_FOLDER)]
     for name, content in contents.items():
         resource = file.File(os.path.join(bin_dir, name), content, binary=True)
         wants.append(Want(resource, resource.wanted(0o755)))
-        run.planned.plugins[name] = functools.partial(_runnable, name, content, run)
-    return [Part(NAME, bin_dir, desired, wants, revive)]
+    return contents, wants, {"archive": archive, "selection": plugin_source.selection(options)}
+
+
+def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:
+    supplied = plugin_package.supply(options, run)
+    if supplied is None or run.problems:
+        return {}, [], {}
+    own = plugin_package.is_own_folder(supplied, bin_dir)
+    if own and options["plugins"] is not None:
+        text = f"{options['plugins']} cannot be chosen from {supplied.name}, which has {bin_dir} for its own folder"
+        run.refuse("plugins", f"{text} (expected no list, or another bin_dir)")
+    contents = {name: files.FileContent(path) for name, path in supplied.binaries.items()}
+    hashes = {name: content.sha256 for name, content in contents.items()}
+    run.planned.replaced_plugins = set(differing(hashes, bin_dir))
+    linked = [name for name in contents if not os.path.islink(os.path.join(bin_dir, name))]
+    _look_at_owners([] if own else linked, supplied.name, bin_dir, known, run)
+    return contents, plugin_package.wants(supplied, bin_dir, run), {"package": supplied.name}
+
+
+def _look_at_owners(names: t.Sequence[str], package_name: str | None, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> None:
+    """Says whose files are about to be replaced: the next update of that package brings its own back (pitfalls 24). A package
+    that goes with this run would take the new files along."""
+    paths = [path for path in (os.path.join(bin_dir, name) for name in names) if os.path.lexists(path)]
+    before = known.get("package") if known is not None else None
+    record = run.document.record(f"package:{before}")
+    going = before if before != package_name and record is not None and record["found"] is None else None
+    tool = plugin_package.manager() if paths else None
+    owners = packages.owners(paths, tool) if tool is not None else {}
+    for owner in sorted(set(owners.values())):
+        if owner == going:
+            text = f"{bin_dir} holds the files of the package {owner}, which an earlier run took them from"
+            run.refuse("package", f"{text} (expected {owner} still, or state=absent before another source)")
+        else:
+            some = ", ".join(sorted(os.path.basename(path) for path in paths if owners.get(path) == owner))
+            run.warnings.append(f"{NAME}: {some} in {bin_dir} belong to the package {owner}, whose next update brings its own back")
+
+
+def _given_up(document: Document, bin_dir: str) -> set[str]:
+    """The plugins that are gone when we give everything in the folder back."""
+    objects = document.objects(NAME, bin_dir)
+    package_gone = any(oid.startswith("package:") and record["found"] is None for oid, record in objects.items())
+    names = (document.desired(NAME, bin_dir) or {"plugins": ()})["plugins"]
+    records = {name: objects.get(f"file:{os.path.join(bin_dir, name)}") for name in names}
+    return {name for name, record in records.items() if (package_gone if record is None else record["found"] is None)}
 
 
 def finish(run: Run) -> None:
     """Refuses to take plugins from networks of ours: their pods could neither start nor stop any more."""
     for name in run.document.instances("networks"):
-        if name not in run.planned.removed_networks and name not in run.results.get("networks", {}):
-            chain = (run.document.desired("networks", name) or {})["plugins"]
-            used = {plugin for plugin, _path in model.plugin_types(chain)} & run.planned.leaving_plugins
-            if used:
-                text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
-                run.refuse("plugins", f"the network {text}")
+        if name not in run.planned.removed_networks:
+            _check_stays(name, run)
+            _check_version(name, run)
+
+
+def _check_stays(name: str, run: Run) -> None:
+    if name in run.results.get("networks", {}):
+        return
+    used = _types(_chain(name, run)) & run.planned.leaving_plugins
+    if used:
+        text = f"{name} needs {', '.join(sorted(used))}, which would go (expected: keep them, or take the network away first)"
+        run.refuse("plugins", f"the network {text}")
+
+
+def _check_version(name: str, run: Run) -> None:
+    """A list that is on the node has to be one that the new binaries support. When this run writes it anew for them, they
+    come after it (pitfalls 24)."""
+    version = (run.document.desired("networks", name) or {})["cni_version"]
+    wrong = _unsupporting(version, _types(_chain(name, run)) & run.planned.replaced_plugins, run)
+    if not wrong or run.planned.bin_dir not in run.runtime.bin_dirs:
+        return
+    written = run.results.get("networks", {}).get(name)
+    if written is None:
+        text = f"the network {name} has cniVersion {version}, which the new {', '.join(wrong)} would not support"
+        run.refuse("plugins", f"{text} (expected another release, or in the same run the network with a cni_version of both)")
+    elif _ready_for(written, run):
+        t.cast(Part, run.planned.plugin_part).last = True
+    else:
+        text = f"the network {name} has cniVersion {version} now and would have {written['cni_version']}, and no installed plugins support both"
+        run.refuse("plugins", f"{text} (expected first the network with a cni_version of both, then the plugins)")
+
+
+def _ready_for(written: t.Mapping[str, t.Any], run: Run) -> bool:
+    """Whether the plugins that are installed now can serve the network as this run writes it."""
+    config = written["config"]
+    paths = [plugins.locate(name, run.runtime.bin_dirs) for name in sorted(_types(config.get("plugins") or [config]))]
+    return all(path is not None and written["cni_version"] in plugins.supported_versions(path) for path in paths)
+
+
+def _unsupporting(version: str, names: t.AbstractSet[str], run: Run) -> list[str]:
+    return [name for name in sorted(names & set(run.planned.plugins)) if version not in plugins.supported_versions(run.planned.plugins[name]())]
+
+
+def _chain(name: str, run: Run) -> list[t.Any]:
+    """The plugins of a network of ours, with the entry that section ``portmap`` added to it."""
+    entry = run.document.desired("portmap", name)
+    return [*(run.document.desired("networks", name) or {})["plugins"], *([entry["entry"]] if entry else [])]
+
+
+def _types(chain: t.Sequence[t.Any]) -> set[str]:
+    return {plugin for plugin, _path in model.plugin_types(list(chain))}
 
 
 def choose_bin_dir(wanted: str | None, settings: runtime.Settings) -> str:
@@ -128,19 +219,32 @@ def choose_bin_dir(wanted: str | None, settings: runtime.Settings) -> str:
     return normal(wanted or settings.bin_dirs[0])
 
 
-def _contents(options: Options, bin_dir: str, run: Run) -> dict[str, files.Content]:
-    src = options["src"]
+def _contents(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> tuple[Contents, str | None]:
+    """The binaries by name, and the checksum of the archive that they came from."""
     if options["manifest"] is not None:
-        return _from_manifest(options["manifest"], src, bin_dir, run)
-    if not os.path.isdir(src) and not os.path.isfile(src):
+        return _from_manifest(options["manifest"], options["src"], bin_dir, run), options["checksum"]
+    options = plugin_source.with_digits(plugin_source.fill(options, plugins.architectures()[0]), run)
+    src = options["src"]
+    if not plugin_source.is_url(src) and not os.path.isdir(src) and not os.path.isfile(src):
         run.refuse("src", f"{src!r} is not there on the node (expected a folder or an archive of plugin binaries)")
-        return {}
-    return {name: files.FileContent(path) for name, path in look_into(options, run).items()}
+    if run.problems:
+        return {}, None
+    if known is not None and plugin_source.is_installed(options, known) and not differing(known["plugins"], bin_dir):
+        paths = {name: os.path.join(bin_dir, name) for name in known["plugins"]}
+    else:
+        paths = plugin_source.look_into(options, run)
+    return {name: files.FileContent(path) for name, path in paths.items()}, options["checksum"]
 
 
-def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: Run) -> dict[str, files.Content]:
+def differing(manifest: t.Mapping[str, str], bin_dir: str) -> list[str]:
+    """Names of the binaries that are not in the folder with the content that the manifest names."""
+    paths = {name: os.path.join(bin_dir, name) for name in manifest}
+    return [name for name, path in sorted(paths.items()) if not os.path.isfile(path) or files.sha256_of(path) != manifest[name]]
+
+
+def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: Run) -> Contents:
     """What the action plugin sent (only what differs), and what is installed already for the rest."""
-    contents: dict[str, files.Content] = {}
+    contents: Contents = {}
     for name, sha256 in sorted(manifest.items()):
         sent = os.path.join(src, name)
         path = sent if os.path.isfile(sent) else os.path.join(bin_dir, name)
@@ -151,91 +255,64 @@ def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: R
     return contents
 
 
-def look_into(options: Options, run: Run) -> dict[str, str]:
-    """The wanted reference plugins of the source, a folder or an archive on this machine, by name and path. An archive is
-    unpacked, into a folder that goes with ``run.cleanups``. Empty when ``run.problems`` says what is wrong."""
-    known = len(run.problems)
-    if os.path.isdir(options["src"]):
-        found = _in_folder(options, run)
-        names = _selection(options, found, run) if len(run.problems) == known else []
-        return {name: found[name] for name in names} if len(run.problems) == known else {}
-    folder = tempfile.mkdtemp(prefix="kubenode-network-")
-    run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
-    archive = os.path.join(folder, ".archive")
-    found = _in_archive(options, archive, run)
-    names = _selection(options, found, run) if len(run.problems) == known else []
-    return archives.unpack(archive, {name: found[name] for name in names}, folder) if len(run.problems) == known else {}
-
-
-def _in_folder(options: Options, run: Run) -> dict[str, str]:
-    src = options["src"]
-    if options["checksum"] is not None:
-        run.refuse("checksum", f"is for archives only, but {src!r} is a folder (expected no checksum, or an archive)")
-    found = {entry.name: entry.path for entry in os.scandir(src) if entry.is_file()}
-    inside = os.path.join(os.path.realpath(src), "")
-    for name in REFERENCE:
-        if name in found and not os.path.realpath(found[name]).startswith(inside):
-            run.refuse("src", f"{found[name]!r} leads out of the folder, to {os.path.realpath(found[name])!r} (expected the binaries themselves)")
-    return found
-
-
-def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
-    """Name -> name in the archive. The checksum comes first, so that an archive that somebody swapped is not even parsed,
-    and it is that of our copy, which nobody can swap any more."""
-    src = options["src"]
-    if options["checksum"] is None:
-        run.refuse("checksum", f"is required for the archive {src!r} (expected sha256: or sha512: and the digits that its publisher names)")
-        return {}
-    algorithm, digits = _split_checksum(options["checksum"]) or ("sha256", "")
-    actual = archives.copy(src, copy, algorithm)
-    if actual != digits:
-        run.refuse("checksum", f"the archive {src!r} has {algorithm}:{actual} (expected {algorithm}:{digits}); it was not unpacked")
-        return {}
-    try:
-        names, wrong = archives.list_files(copy)
-    except NodeError as error:
-        run.refuse("src", f"{str(error).replace(copy, src)} (expected a tar archive, plain or compressed with gzip or xz)")
-        return {}
-    for problem in wrong:
-        run.refuse("src", f"the archive {src!r} is refused: {problem} (expected plain files)")
-    return names
-
-
-def _selection(options: Options, found: t.Mapping[str, str], run: Run) -> list[str]:
-    there = [name for name in REFERENCE if name in found]
-    if not there:
-        run.refuse("src", f"{options['src']!r} holds no CNI plugin binary (expected some of {REFERENCE_NAMES})")
-    for index, name in enumerate(options["plugins"] or []):
-        if there and name not in there:
-            run.refuse(f"plugins[{index}]", f"{name!r} is not in {options['src']} (expected some of {', '.join(there)})")
-    return [name for name in there if options["plugins"] is None or name in options["plugins"]]
-
-
-def _runnable(name: str, content: files.Content, run: Run) -> str:
-    """A path from which a binary that is not installed yet can be asked for its versions. In memory if need be: temporary
-    folders are often mounted noexec."""
-    if isinstance(content, files.FileContent) and os.access(content.path, os.X_OK):
-        return content.path
-    descriptor = os.memfd_create(name)
-    run.cleanups.append(functools.partial(os.close, descriptor))
-    for chunk in content.chunks():
-        os.write(descriptor, chunk)
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
-
-
 def answer(options: Options) -> dict[str, t.Any]:
-    """For the action plugin: ``bin_dir``, and as ``differing`` the names of the binaries that are not installed there with
-    the content that the manifest names. Raises InputError, NodeError."""
+    """For the action plugin: ``bin_dir``, as ``differing`` the names of the binaries that are not installed there with the
+    content that the manifest names, the node's ``architectures``, and as ``known`` what the document says of the binaries
+    there, as long as they still are as it says. Raises InputError, NodeError."""
     problems = _check_path("bin_dir", options["bin_dir"]) + _check_manifest(options["manifest"])
     if problems:
         raise InputError(problems)
     bin_dir = choose_bin_dir(options["bin_dir"], runtime.read())
-    differing = []
-    for name, sha256 in sorted(options["manifest"].items()):
-        path = os.path.join(bin_dir, name)
-        if not os.path.isfile(path) or files.sha256_of(path) != sha256:
-            differing.append(name)
-    return {"bin_dir": bin_dir, "differing": differing}
+    known = Document.load().desired(NAME, bin_dir)
+    return {
+        "bin_dir": bin_dir,
+        "differing": differing(options["manifest"], bin_dir),
+        "architectures": plugins.architectures(),
+        "known": known if known is not None and "archive" in known and not differing(known["plugins"], bin_dir) else None,
+    }
 
 
-revive = functools.partial(file.revive, binary=True)
+#: Path -> the package that owns it by now.
+Owners = t.Callable[[], t.Mapping[str, str]]
+
+
+class PluginFile(file.File):
+    """A binary that we made. It is not removed when a package owns it by now, which then put its own there."""
+
+    def __init__(self, path: str, owners: Owners) -> None:
+        super().__init__(path, binary=True)
+        self.owners = owners
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        owner = self.owners().get(self.path) if found is None else None
+        return owner is not None and f"package:{owner}" not in releasing
+
+
+class PluginFolder(file.Folder):
+    """A folder that we made for the binaries, which goes with those of a package that goes, too."""
+
+    def __init__(self, path: str, owners: Owners) -> None:
+        super().__init__(path)
+        self.owners = owners
+
+    def goes(self, path: str, releasing: t.AbstractSet[str]) -> bool:
+        return super().goes(path, releasing) or f"package:{self.owners().get(path)}" in releasing
+
+
+def _reviver(document: Document, bin_dir: str) -> t.Callable[[str], Resource]:
+    """Makes resources of ids; the node is asked once who owns what is in the folder."""
+
+    @functools.cache
+    def owners() -> dict[str, str]:
+        paths = [os.path.join(bin_dir, name) for name in files.entries(bin_dir)]
+        tool = plugin_package.manager() if document.objects(NAME, bin_dir) else None
+        return packages.owners(paths, tool) if tool is not None else {}
+
+    return functools.partial(revive, owners=owners)
+
+
+def revive(object_id: str, owners: Owners) -> Resource:
+    kind, _colon, name = object_id.partition(":")
+    if kind == "package":
+        return package.Package(name, plugin_package.manager() or "")
+    return PluginFile(name, owners) if kind == "file" else PluginFolder(name, owners)

@@ -74,7 +74,7 @@ def test_absent_needs_no_more_than_a_name(section):
 # Text for text
 
 TEXTS = [
-    (cni_plugins, {"src": None}, ["src: is required when state is present (expected a folder or an archive of plugin binaries)"]),
+    (cni_plugins, {"src": None}, ["src: is required when state is present (expected a folder, an archive or a URL of plugin binaries, or package)"]),
     (cni_plugins, {"src": "plugins"}, ["src: 'plugins' is not usable (expected an absolute path without ..)"]),
     (cni_plugins, {"bin_dir": "/opt/../etc"}, ["bin_dir: '/opt/../etc' is not usable (expected an absolute path without ..)"]),
     (cni_plugins, {"bin_dir": "/"}, ["bin_dir: '/' is not usable (expected an absolute path without ..)"]),

@@ -1,0 +1,96 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import time
+import typing as t
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from .._errors import NodeError
+from .files import CHUNK
+
+#: Seconds without a byte, and for all of a download, until it is given up.
+SILENCE, WHOLE = 30.0, 900.0
+
+
+def public(url: str) -> str:
+    """The URL without what may be secret: user, password and query."""
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def fetch(url: str, target: str, algorithm: str, *, limit: int) -> str:
+    """Writes what the URL gives, at most ``limit`` bytes, into a new file and returns its checksum. Raises NodeError, which
+    names the reason but not the URL."""
+    digest = hashlib.new(algorithm)
+    with open(target, "xb") as file:
+        for chunk in _chunks(url, limit):
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+def fetch_text(url: str, *, limit: int) -> str:
+    return b"".join(_chunks(url, limit)).decode("utf-8", "replace")
+
+
+def _chunks(url: str, limit: int) -> t.Iterator[bytes]:
+    end, total = time.monotonic() + WHOLE, 0
+    try:
+        with _open(url) as response:
+            announced = response.headers.get("Content-Length")
+            for chunk in iter(lambda: response.read1(CHUNK), b""):
+                total += len(chunk)
+                if total > limit:
+                    raise NodeError(f"it is larger than {limit / 1e6:.0f} MB")
+                if time.monotonic() > end:
+                    raise NodeError(f"it took longer than {WHOLE:.0f} s")
+                yield chunk
+        if announced is not None and announced.isdigit() and total < int(announced):
+            raise NodeError(f"the connection ended after {total} of {announced} bytes")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NodeError(_reason(error)) from error
+
+
+def _open(url: str) -> t.Any:
+    parts = urllib.parse.urlsplit(url)
+    user, _at, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urllib.parse.urlunsplit((*parts[:1], host, *parts[2:])), headers={"User-Agent": "kubenode.network"})
+    if user:
+        # Not for the host that a redirect leads to.
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(urllib.parse.unquote(user).encode()).decode()}")
+    return urllib.request.build_opener(_Redirects).open(request, timeout=SILENCE)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects by http and https, and never from https to http."""
+
+    def redirect_request(self, req: t.Any, fp: t.Any, code: int, msg: str, headers: t.Any, newurl: str) -> urllib.request.Request | None:
+        scheme = urllib.parse.urlsplit(newurl).scheme
+        if scheme not in ("http", "https") or (req.type, scheme) == ("https", "http"):
+            raise urllib.error.URLError(f"it redirects from {req.type} to {scheme}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _reason(error: Exception) -> str:
+    """One line without any URL: where a redirect leads to may hold secrets, too."""
+    if isinstance(error, urllib.error.HTTPError):
+        error.close()
+        if 300 <= error.code < 400:
+            return f"HTTP {error.code}, a redirect that leads in a circle or to no web address"
+        return f"HTTP {error.code} {http.client.responses.get(error.code, '')}".rstrip()
+    if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
+        return _reason(error.reason)
+    if isinstance(error, TimeoutError) or str(error) == "timed out":
+        return f"nothing came for {SILENCE:.0f} s"
+    said = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return (str(said).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import typing as t
+
+from .._host import packages
+from .._resource import Resource, State
+
+
+class Package(Resource):
+    """A package of the distribution, whatever its version. State: ``{"installed": True}``."""
+
+    def __init__(self, name: str, manager: str) -> None:
+        self.id = f"package:{name}"
+        self.name, self.manager = name, manager
+
+    def read(self) -> State:
+        return {"installed": True} if packages.is_installed(self.name, self.manager) else None
+
+    def write(self, state: State) -> None:
+        if state is not None:
+            packages.install(self.name, self.manager)
+        elif self.read() is not None:
+            packages.remove(self.name, self.manager)
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        """A package that others need by now stays: to remove it would remove them."""
+        return found is None and self.read() is not None and packages.is_needed(self.name, self.manager)
