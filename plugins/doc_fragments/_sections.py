@@ -295,6 +295,12 @@ options:
       - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
     type: list
     elements: path
+  force:
+    description:
+      - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
+        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network.
+    type: bool
+    default: false
   state:
     description:
       - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(portMappings), without which
@@ -355,6 +361,12 @@ options:
       - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
     type: list
     elements: path
+  force:
+    description:
+      - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
+        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network.
+    type: bool
+    default: false
   state:
     description:
       - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(bandwidth), without which

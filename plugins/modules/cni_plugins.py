@@ -148,7 +148,10 @@ cni_plugins:
       type: dict
       sample: {bridge: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e}
     release:
-      description: The release that all of the binaries say they are of. V(null) if they say none, as those of distributions, or not the same.
+      description:
+        - The release that all of the binaries say they are of. Where they were built without it, as by distributions, what follows from
+          the options that they know, such as V(release 1.1.0 or newer, before 1.2.0).
+        - V(null) if that is nothing, or not the same.
       type: str
       sample: v1.9.1
     package:

@@ -196,6 +196,7 @@ CASES = {
             ({"network": "chain", "mark_masq_bit": 3}, "mark_masq_bit: 'chain' in /etc/cni/net.d/50-chain.conflist: 3 cannot be combined"),
             ({"network": "marked", "external_set_mark_chain": "X"}, "external_set_mark_chain: 'marked' in /etc/cni/net.d/55-marked.conflist: markMasqBit: 14"),
         ],
+        "force": [({"force": "perhaps"}, "argument 'force' is of type str and we were unable to convert to bool")],
         "filename": PLACES,
         "snat": [({"snat": "perhaps"}, "snat")],
         "masq_all": [
@@ -221,6 +222,7 @@ CASES = {
             ({"network": "aged"}, "network: 'aged' in /etc/cni/net.d/35-aged.conflist: 'bandwidth' does not speak CNI 0.2.0 (expected a cniVersion of 0.3.0"),
             ({"network": "aged-ours"}, "network: the cniVersion of 'aged-ours', '0.2.0' is not supported by the installed bandwidth (it supports 0.3.0"),
         ],
+        "force": [({"force": "perhaps"}, "argument 'force' is of type str and we were unable to convert to bool")],
         "filename": PLACES,
         "ingress_rate": [
             ({"ingress_rate": "fast"}, "ingress_rate: 'fast' is not a number of bits (expected a whole number such as 1000000, or 1M"),

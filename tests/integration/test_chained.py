@@ -173,14 +173,14 @@ def test_an_entry_of_somebody_else_keeps_its_keys(net):
     node, path = net, f"{FOLDER}/10-calico.conflist"
     theirs = CALICO_PORTMAP.replace('"capabilities": {"portMappings": true}', '"x": 1.50, "snat": true, "capabilities": {"odd": true, "portMappings": false}')
     node.write(path, CALICO % theirs)
-    do(node, "portmap", network="k8s-pod-network", snat=False, masq_all=True)
+    do(node, "portmap", network="k8s-pod-network", snat=False, conditions_v4=["-s", "10.0.0.0/8"])
     made = json.loads(node.read(path))["plugins"][1]
     assert json.dumps(made) == json.dumps({"type": "portmap", "x": 1.5, "snat": False, "capabilities": {"odd": True, "portMappings": True},
-                                           "externalSetMarkChain": "KUBE-MARK-MASQ", "masqAll": True})
+                                           "externalSetMarkChain": "KUBE-MARK-MASQ", "conditionsV4": ["-s", "10.0.0.0/8"]})
     assert '"x": 1.50' in node.read(path)
-    node.run(["sed", "-i", 's/"masqAll": true/"masqAll": true, "later": 1/', path])
+    node.run(["sed", "-i", 's/"snat": false/"snat": false, "later": 1/', path])
     do(node, "portmap", network="k8s-pod-network")
-    assert json.loads(node.read(path))["plugins"][1] == {**{key: made[key] for key in made if key != "masqAll"}, "snat": True, "later": 1}
+    assert json.loads(node.read(path))["plugins"][1] == {**{key: made[key] for key in made if key != "conditionsV4"}, "snat": True, "later": 1}
     refused = node.module("portmap", {"network": "k8s-pod-network", "mark_masq_bit": 3})
     text = f"mark_masq_bit: 'k8s-pod-network' in {path}: 3 cannot be combined with externalSetMarkChain: 'KUBE-MARK-MASQ' (expected only one of the two)"
     assert refused["msg"] == f"nothing was changed: {text}"

@@ -263,6 +263,27 @@ def test_a_new_pod_cidr_is_refused_by_the_option_that_says_it(node):
         assert node.module("node_network", {**other_cidr, "force": True})["changed"]
 
 
+@pytest.mark.parametrize("whose", ["ours", "theirs"])
+@pytest.mark.parametrize("module, options", [("portmap", {}), ("bandwidth", {"ingress_rate": "1M", "ingress_burst": "1M"})])
+def test_an_entry_is_not_taken_out_under_pods_that_need_it(node, whose, module, options):
+    if whose == "ours":
+        config(node)
+    else:
+        put(node, _10_mynet__conf=json.dumps({"cniVersion": "1.0.0", "name": "mynet", **MYNET[0]}))
+    absent = {"network": "mynet", "state": "absent"}
+    with node.pod("early"):  # one more plugin does no harm
+        assert node.module(module, {"network": "mynet", **options})["changed"]
+    with node.pod("a"):
+        before = node.dump()
+        for check in (True, False):
+            result = node.module(module, absent, check=check)
+            text = f"state: '{module}' would go, and what it made for these pods stays behind, but the network 'mynet' has 1 pod: 10.244.1.3 of "
+            assert result["msg"].startswith(f"nothing was changed: {text}")
+        assert not diff_dumps(before, node.dump())
+        assert not node.module(module, {**absent, "force": True}, check=True).get("failed")
+    assert node.module(module, absent)["changed"]
+
+
 def test_what_the_refusal_protects_from_happens_with_force(node):
     """The plugin refuses the next pod while the bridge has the other gateway (cni.md 3.1)."""
     config(node)

@@ -62,6 +62,14 @@ class Release:
         return f"release {self.first} or newer" + (f", before {self.before}" if self.before else "")
 
 
+def common(found: t.Iterable[Release]) -> Release:
+    """What is known of the one release that several binaries are of; nothing when they cannot be of one."""
+    listed = list(found)
+    first = max((release.first for release in listed if release.first), key=number, default="")
+    before = min((release.before for release in listed if release.before), key=number, default="")
+    return Release() if first and before and number(first) >= number(before) else Release(first, before)
+
+
 def _next(release: str) -> str:
     major, minor, patch = number(release)
     return f"{major}.{minor}.{patch + 1}"

@@ -96,7 +96,7 @@ def probe(path: str) -> Probe:
 
 def probe_reference(path: str) -> Probe:
     """Asks a reference plugin for all; others may do anything when they are run without a command."""
-    return Probe(tuple(supported_versions(path)), run([path], timeout=20).stderr, _tags(path))
+    return Probe(tuple(supported_versions(path)), about(path), _tags(path))
 
 
 def probe_runtime(path: str) -> Probe:

@@ -12,7 +12,7 @@ import typing as t
 from .._cni import entries
 from .._converge import Part
 from .._errors import Problem
-from . import chained
+from . import chained, directory
 from .base import Options, Run
 
 NAME = "bandwidth"
@@ -46,3 +46,7 @@ PLUGIN = chained.Plugin(NAME, entries.BANDWIDTH_KEYS, _entry)
 
 def parts(options: Options, run: Run) -> list[Part]:
     return chained.parts(PLUGIN, options, run)
+
+
+def finish(run: Run) -> None:
+    directory.finish_entries(run)

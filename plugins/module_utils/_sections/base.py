@@ -23,12 +23,12 @@ Options = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """What was said of a network beside its content: where its options stand (``networks[0]``), whether to go on where pods
-    are cut off, and whether nobody wrote it down, because it follows from the bridge."""
+    """What was said of a network beside its content: where its options stand (``networks[0]``), which of them is to be named
+    where pods are cut off, and whether to go on then."""
 
     prefix: str
+    option: str
     force: bool
-    follows: bool
 
 
 @dataclasses.dataclass

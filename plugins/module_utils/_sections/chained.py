@@ -19,7 +19,7 @@ from .._errors import NodeError, Problem
 from .._host import files
 from .._resources import cni_entry, cni_form
 from . import networks
-from .base import STATE, Options, Run
+from .base import STATE, Chosen, Options, Run
 
 #: Which list gets the entry, and where: the options that the modules of all chained plugins have.
 PLACE: dict[str, t.Any] = {
@@ -27,6 +27,7 @@ PLACE: dict[str, t.Any] = {
     "filename": {"type": "str"},
     "conf_dir": {"type": "path"},
     "bin_dirs": {"type": "list", "elements": "path"},
+    "force": networks.OPTIONS["force"],
     "state": STATE,
 }
 _SINGLES = (".conf", ".json")
@@ -79,6 +80,7 @@ def parts(plugin: Plugin, options: Options, run: Run) -> list[Part]:
     name = options["network"] or _name_in(plugin, options["filename"], folder, options, run)
     if name is None:
         return []
+    run.planned.chosen[name] = Chosen(run.prefix, "state" if options["state"] == "absent" else _where(options), options["force"])
     own = run.document.desired(networks.NAME, name)
     if own is not None:
         return _in_own_network(plugin, name, own, folder, options, run)
@@ -195,6 +197,9 @@ def _present(plugin: Plugin, name: str, folder: str, options: Options, run: Run)
         _check_plugin(plugin, f"{name!r} in {path}", config.get("cniVersion", "0.1.0"), options, run)
     if run.problems:
         return []
+    run.planned.files[resource.path] = splice.dump(entries.with_entry(config, merged))
+    if path != resource.path:
+        run.planned.replaced_files.add(path)
     run.results[plugin.name] = {"path": resource.path, "entry": merged}
     return [Part(plugin.name, name, {"entry": entry}, [*wants, Want(resource, merged)], revive)]
 
@@ -258,10 +263,11 @@ def _absent(plugin: Plugin, name: str, folder: str, where: str, run: Run) -> lis
     resource = cni_entry.CniEntry(path, plugin.name)
     wants = []
     if path.endswith(".conflist"):
-        chain = cni_entry.load(path, cni_entry.read_text(path) or "")["plugins"]
-        if entries.count(chain, plugin.name) == len(chain):
-            run.refuse(where, f"{name!r} in {path} has no plugin but {plugin.name} (expected another that stays, or the file taken away)")
+        config = cni_entry.load(path, cni_entry.read_text(path) or "")
+        if entries.count(config["plugins"], plugin.name) == len(config["plugins"]):
+            run.refuse("network", f"{name!r} in {path} has no plugin but {plugin.name} (expected another that stays, or the file taken away)")
             return []
+        run.planned.files[path] = splice.dump(entries.without_entry(config, plugin.name))
         known = run.document.objects(plugin.name, name).get(resource.id)
         wants = [] if known is not None and known["found"] is None else [Want(resource, None)]
     return [Part(plugin.name, name, None, wants, revive)]

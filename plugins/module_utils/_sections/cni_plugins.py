@@ -205,9 +205,9 @@ def _unsupporting(version: str, names: t.AbstractSet[str], run: Run) -> list[str
 
 
 def _chain(name: str, run: Run) -> list[t.Any]:
-    """The plugins of a network of ours, with the entry that section ``portmap`` added to it."""
-    entry = run.document.desired("portmap", name)
-    return [*(run.document.desired("networks", name) or {})["plugins"], *([entry["entry"]] if entry else [])]
+    """The plugins of a network of ours, with the entries that other sections added to it."""
+    added = [run.document.desired(section, name) for section in ("portmap", "bandwidth")]
+    return [*(run.document.desired("networks", name) or {})["plugins"], *[desired["entry"] for desired in added if desired]]
 
 
 def _types(chain: t.Sequence[t.Any]) -> set[str]:

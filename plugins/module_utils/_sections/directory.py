@@ -39,13 +39,22 @@ def kept_aside(name: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want
 def finish(run: Run) -> None:
     """Tells what the loader will see when the run is done. Refuses a folder in which the loopback file would be the network,
     files of others where that was asked for, and changes that cut off pods."""
-    folders = {os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values())
-    for path in sorted(folders):
+    for path in _folders(run):
         folder = Folder(path, run)
         folder.put_aside()
         folder.report()
         folder.check_loopback()
         folder.check_pods()
+
+
+def finish_entries(run: Run) -> None:
+    """The same for a run that changes single entries of networks: nothing but the pods can be in danger."""
+    for path in _folders(run):
+        Folder(path, run).check_pods()
+
+
+def _folders(run: Run) -> list[str]:
+    return sorted({os.path.dirname(path) for path in run.planned.files} | set(run.planned.removed_networks.values()))
 
 
 class Folder:
@@ -134,15 +143,12 @@ class Folder:
         for part in self._parts():
             word = (part.desired or {}).get("foreign", "report")
             if word == "refuse":
-                self._refuse(self._chosen(part.instance), self.findings)
+                self._refuse(self.run.planned.chosen[part.instance], self.findings)
             elif word == "disable":
                 part.wants += [Want(cni_file.CniFile(os.path.join(self.path, found.filename)), cni_file.DISABLED) for found in self.findings]
                 for found in self.findings:
                     self.after.pop(found.filename, None)
                 self.findings = []
-
-    def _chosen(self, name: str) -> Chosen:
-        return self.run.planned.chosen.get(name, Chosen("", False, False))
 
     def _refuse(self, chosen: Chosen, found: t.Sequence[foreign.Finding]) -> None:
         for finding in found:
@@ -180,7 +186,7 @@ class Folder:
 
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
-        forced = any(self._chosen(name).force for name in self.run.planned.chosen)
+        forced = any(chosen.force for chosen in self.run.planned.chosen.values())
         after = _in_use(self.view, self.after)
         for name, config in _in_use(self._view(self.before), self.before).items() if not forced else ():
             reasons = stranding.stranding(config, after.get(name))
@@ -189,11 +195,12 @@ class Folder:
                 self._refuse_to_strand(name, reasons, list(holders.values()))
 
     def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
-        planned = self.run.planned
-        chosen = planned.chosen.get(name) or next(iter(planned.chosen.values()), Chosen("", False, False))
-        option = "state" if name in planned.removed_networks else "pod_cidrs" if chosen.follows else "plugins" if name in planned.chosen else "name"
+        chosen = self.run.planned.chosen.get(name)
+        if chosen is None:  # another network of the run takes its place
+            first = next(iter(self.run.planned.chosen.values()))
+            chosen = Chosen(first.prefix, "name", first.force)
         text = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(holders)} (expected these pods to be moved away first, or force=true)"
-        self._problem(chosen, option, text)
+        self._problem(chosen, chosen.option, text)
 
 
 def _texts(folder: str) -> Texts:

@@ -94,8 +94,10 @@ def _is_single(name: str) -> bool:
 
 
 def parts(options: Options, run: Run) -> list[Part]:
-    run.planned.chosen[options["name"]] = Chosen(run.prefix, options["force"], bool(options.get("follows")))
-    if options["state"] == "absent":
+    absent = options["state"] == "absent"
+    said_by = "state" if absent else "pod_cidrs" if options.get("follows") else "plugins"
+    run.planned.chosen[options["name"]] = Chosen(run.prefix, said_by, options["force"])
+    if absent:
         return _removal(options, run)
     desired = {
         "filename": filename(options),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -14,6 +15,7 @@ import tempfile
 import typing as t
 import urllib.parse
 
+from .._cni import releases, versions
 from .._errors import NodeError, Problem
 from .._host import archives, download, files, plugins
 from .base import Options, Run
@@ -248,22 +250,38 @@ def check_binaries(paths: t.Mapping[str, str], src: str, architectures: t.Sequen
 
 
 def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], known: t.Mapping[str, t.Any] | None, run: Run) -> str | None:
-    """The release that the binaries say they are of; None when they do not all say the same. Those that the node's document
-    has a release for need not be asked again."""
+    """The release that the binaries are of, as far as they tell; None when that is nothing, or not the same. Those that the
+    node's document has a release for need not be asked again."""
     if known is not None and "release" in known and known["plugins"] == {name: content.sha256 for name, content in contents.items()}:
         said = dict.fromkeys(contents, known["release"])
     else:
-        said = {name: _release_of(name, content, run) for name, content in contents.items()}
+        said = {name: _said(name, content, run) for name, content in contents.items()}
+        if not any(said.values()):
+            said = dict.fromkeys(contents, _recognised(wanted, contents, run))
     for name, is_of in said.items():
-        if wanted is not None and is_of is not None and is_of.lstrip("v") != wanted.lstrip("v"):
+        if wanted is not None and is_of is not None and is_of.startswith("v") and is_of.lstrip("v") != wanted.lstrip("v"):
             run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {is_of}, or another source)")
-    releases = set(said.values())
-    return releases.pop() if len(releases) == 1 else None
+    found = set(said.values())
+    return found.pop() if len(found) == 1 else None
 
 
-def _release_of(name: str, content: files.FileContent, run: Run) -> str | None:
+def _said(name: str, content: files.FileContent, run: Run) -> str | None:
     match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", plugins.about(runnable(name, content, run)))
     return match.group(1) if match else None
+
+
+def _recognised(wanted: str | None, contents: t.Mapping[str, files.FileContent], run: Run) -> str | None:
+    """What binaries are of that were built without the number, by what they can do."""
+    found = []
+    for name, content in contents.items():
+        with contextlib.suppress(NodeError):  # one that does not answer VERSION tells nothing
+            probe = run.probes.of(runnable(name, content, run), plugins.probe_reference)
+            found.append(releases.recognise(name, probe.versions, probe.about, probe.tags))
+    is_of = releases.common(found)
+    number = re.match(r"v?([0-9]+\.[0-9]+\.[0-9]+)", wanted or "")
+    if number and (is_of.is_before(number[1]) or (is_of.first and versions.older(number[1], is_of.first))):
+        run.refuse("version", f"{wanted!r} is not what the binaries are, {is_of} (expected another version, or another source)")
+    return str(is_of) if is_of.first else None
 
 
 def runnable(name: str, content: files.FileContent, run: Run) -> str:

@@ -11,7 +11,7 @@ import typing as t
 from .._cni import entries
 from .._converge import Part
 from .._errors import Problem
-from . import chained
+from . import chained, directory
 from .base import Options, Run
 
 NAME = "portmap"
@@ -49,3 +49,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         text = f"the node's runtime is CRI-O ({source}), which maps host ports itself and passes none to the plugin: the entry has no effect"
         run.warnings.append(f"{NAME}: {text}")
     return chained.parts(PLUGIN, options, run)
+
+
+def finish(run: Run) -> None:
+    directory.finish_entries(run)

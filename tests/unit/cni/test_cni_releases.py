@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._cni import keys, model
-from ansible_collections.kubenode.network.plugins.module_utils._cni.releases import Release, recognise
+from ansible_collections.kubenode.network.plugins.module_utils._cni.releases import Release, common, recognise
 
 OLD = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0"]
 MIDDLE = [*OLD, "1.0.0"]
@@ -260,3 +260,13 @@ def test_what_may_go_wrong(plugin, release, text):
 ])  # fmt: skip
 def test_what_goes_right(plugin, release):
     assert model.doubts([plugin], {plugin["type"]: release}) == []
+
+
+@pytest.mark.parametrize("found, text", [
+    ([Release("1.1.0", "1.3.0"), Release("1.0.0", "1.2.0"), Release()], "release 1.1.0 or newer, before 1.2.0"),
+    ([Release("1.7.0"), Release("1.6.0")], "release 1.7.0 or newer"),
+    ([Release("1.7.0"), Release("1.0.0", "1.6.0")], "an unknown release"),
+    ([], "an unknown release"),
+])  # fmt: skip
+def test_what_several_binaries_of_one_release_tell(found, text):
+    assert str(common(found)) == text

@@ -204,5 +204,5 @@ def test_only_reference_plugins_are_run_without_a_command(tmp_path):
     script.chmod(0o755)
     assert plugins.probe(str(script)) == Probe(("1.0.0",))
     assert log.read_text() == "run VERSION\n"
-    assert plugins.probe_reference(str(script)) == Probe(("1.0.0",), "about me\n")
+    assert plugins.probe_reference(str(script)) == Probe(("1.0.0",), "about me")
     assert log.read_text() == "run VERSION\n" * 2 + "run bare\n"
