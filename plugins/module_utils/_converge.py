@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.metadata
 import json
 import re
 import typing as t
@@ -190,6 +189,8 @@ def require_libraries(changes: t.Sequence[Change]) -> None:
 
 
 def _version(library: str) -> str:
+    import importlib.metadata  # takes 10 ms, and most runs have nothing to ask
+
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:

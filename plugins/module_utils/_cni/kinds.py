@@ -8,12 +8,13 @@
 
 ``Kind.check(value, path)`` yields every problem of one value. Plugins are written in Go and decode strictly by type
 (``"true"`` is no bool, ``1500.0`` no int) but ignore keys they do not know; here both are problems.
+
+Every run of a module makes these classes anew, so they have no more generated methods than they need: half the time.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import ipaddress
 import json
 import re
@@ -42,6 +43,8 @@ def either(words: t.Iterable[str]) -> str:
 
 def closest(word: str, known: t.Iterable[str], cutoff: float = 0.6) -> str | None:
     """The known word most like ``word``; case, ``_`` and ``-`` do not count."""
+    import difflib  # only for messages
+
     plain = {_plain(name): name for name in known}
     found = difflib.get_close_matches(_plain(word), list(plain), n=1, cutoff=cutoff)
     return plain[found[0]] if found else None
@@ -86,7 +89,7 @@ class Kind:
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Anything(Kind):
     """Not looked at."""
 
@@ -94,14 +97,14 @@ class Anything(Kind):
         return iter(())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Bool(Kind):
     def check(self, value: t.Any, path: str) -> Problems:
         if not isinstance(value, bool):
             yield Problem(path, f"{show(value)} is not a boolean (expected true or false)")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Int(Kind):
     """A whole number from ``low`` to ``high``, or one of ``also``. A JSON ``1500.0`` is none for Go, nor is ``true``."""
 
@@ -117,7 +120,7 @@ class Int(Kind):
             yield Problem(path, f"{value} is out of range ({expected})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Text(Kind):
     """A string, if ``pattern`` is given a whole match of it; ``expected`` says in words what that is."""
 
@@ -131,7 +134,7 @@ class Text(Kind):
             yield Problem(path, f"{show(value)} is not usable (expected {self.expected})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Choice(Kind):
     """One word of several; each names the first plugin release that knows it ("" when that is older than 0.8.0)."""
 
@@ -142,14 +145,14 @@ class Choice(Kind):
             yield Problem(path, f"{show(value)} is not known (expected {either(self.words)})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Ip(Kind):
     def check(self, value: t.Any, path: str) -> Problems:
         if parse_ip(value) is None:
             yield Problem(path, f"{show(value)} is not an IP address (expected e.g. 10.244.1.1 or fd00::1)")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Cidr(Kind):
     """An address with a prefix length; with ``network`` one without host bits."""
 
@@ -164,7 +167,7 @@ class Cidr(Kind):
             yield Problem(path, f"{show(value)} has host bits set (expected {parsed[1]})")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class List(Kind):
     of: Kind
     expected: str
@@ -180,7 +183,7 @@ class List(Kind):
             yield from self.of.check(item, f"{path}[{index}]")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Map(Kind):
     """An object with free keys; ``key`` limits their spelling."""
 
@@ -197,7 +200,7 @@ class Map(Kind):
             yield from self.of.check(item, f"{path}.{name}")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Key:
     """One key of an object. ``since``: first plugin release that knows it ("" when as old as the plugin, or older than
     0.8.0); ``until``: last one that does ("" when the newest still does)."""
@@ -215,7 +218,7 @@ class Rule:
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Object(Kind):
     """An object with known keys. ``name`` is what messages call it; ``open`` lets unknown keys pass."""
 
@@ -251,7 +254,7 @@ SET = object()
 TRUTHY = object()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Given:
     """A condition on one key: it is there (``SET``), it is neither false, 0 nor empty (``TRUTHY``), or it is ``value``."""
 
@@ -266,7 +269,7 @@ class Given:
         return bool(of[self.key]) if self.value is TRUTHY else of[self.key] == self.value
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class NotBoth(Rule):
     first: Given
     second: Given
@@ -278,7 +281,7 @@ class NotBoth(Rule):
             yield Problem(f"{path}.{other}", text)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Together(Rule):
     """Neither or both; with ``TRUTHY`` a 0 counts as not given."""
 
@@ -292,7 +295,7 @@ class Together(Rule):
                 yield Problem(f"{path}.{there.key}", f"{show(value.get(there.key))} beside {got} (expected both or neither)")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AnyOf(Rule):
     """At least one of some keys, unless ``unless`` holds."""
 
@@ -304,7 +307,7 @@ class AnyOf(Rule):
             yield Problem(path, f"none of {', '.join(self.names)} given (expected at least one)")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Ascending(Rule):
     low: str
     high: str
