@@ -190,7 +190,7 @@ def check_releases(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release]
     """What the installed plugins, by type, do not know or do wrongly. Plugins that are right by themselves (``check_plugins``)
     are expected; what cannot be decided passes."""
     problems: list[Problem] = []
-    for name, part, where in _programs(plugins, path):
+    for name, part, where in programs(plugins, path):
         release = releases.get(name, Release())
         problems.extend(check_plugin(name, part, release, where))
         if name == "portmap" and part.get("backend") == "nftables" and release.is_before("1.9.0") and not release.lacks("1.6.0"):
@@ -202,7 +202,7 @@ def check_releases(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release]
 def doubts(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release], path: str = "plugins") -> list[Problem]:
     """What may go wrong with the installed plugins, by type (``pitfalls`` 17 and those after the table)."""
     found: list[Problem] = []
-    for name, part, where in _programs(plugins, path):
+    for name, part, where in programs(plugins, path):
         if name in _DOUBTS:
             found.extend(_DOUBTS[name](part, releases.get(name, Release()), where))
     return found
@@ -231,7 +231,7 @@ def _bridge_doubts(entry: t.Mapping[str, t.Any], release: Release, path: str) ->
 _DOUBTS: t.Mapping[str, t.Callable[[t.Mapping[str, t.Any], Release, str], Problems]] = {"bridge": _bridge_doubts, "portmap": _portmap_doubts}
 
 
-def _programs(plugins: t.Sequence[t.Any], path: str) -> t.Iterator[tuple[str, t.Mapping[str, t.Any], str]]:
+def programs(plugins: t.Sequence[t.Any], path: str) -> t.Iterator[tuple[str, t.Mapping[str, t.Any], str]]:
     """``(type, its part, path)`` of each plugin and, after it, its IPAM plugin."""
     for index, plugin in enumerate(plugins):
         inner = plugin.get("ipam") if isinstance(plugin, dict) else None
@@ -242,7 +242,7 @@ def _programs(plugins: t.Sequence[t.Any], path: str) -> t.Iterator[tuple[str, t.
 
 def plugin_types(plugins: t.Sequence[t.Any]) -> list[tuple[str, str]]:
     """``(type, path)`` of every program a network runs: each plugin and, after it, its IPAM plugin."""
-    return [(name, f"{path}.type") for name, _part, path in _programs(plugins, "plugins")]
+    return [(name, f"{path}.type") for name, _part, path in programs(plugins, "plugins")]
 
 
 def build(name: str, cni_version: str, plugins: t.Sequence[t.Mapping[str, t.Any]], *, single: bool) -> dict[str, t.Any]:

@@ -191,6 +191,50 @@ def remove(path: str) -> None:
         _sync_folder(os.path.dirname(path))
 
 
+class Entry(t.NamedTuple):
+    """What is at a path, behind a symbolic link. ``kind`` is file, folder, other, or link for one that leads nowhere; ``link``
+    is where a symbolic link leads, "" for what is none. ``modified``: seconds since the epoch."""
+
+    kind: str
+    link: str
+    mode: int
+    owner: int
+    group: int
+    modified: float
+
+
+def look(path: str) -> Entry | None:
+    """What is at a path, None when nothing is."""
+    try:
+        own = os.lstat(path)
+        link = os.readlink(path) if stat.S_ISLNK(own.st_mode) else ""
+        info = _behind(path) or own
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+    return Entry(kinds.get(stat.S_IFMT(info.st_mode), "other"), link, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid, info.st_mtime)
+
+
+def _behind(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def file_system(path: str) -> str:
+    """The type of the file system that a path is on, or would be: ``ext4``, ``tmpfs`` (proc_pid_mountinfo(5)); "" when unknown."""
+    real, best, kind = os.path.realpath(path), "", ""
+    for line in (read_text("/proc/self/mountinfo") or "").splitlines():
+        before, _dash, after = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
+        if len(point) >= len(best) and (real == point or real.startswith(point.rstrip("/") + "/")):
+            best, kind = point, after.split()[0]  # of two mounts at one place the later one counts
+    return kind
+
+
 def folder_state(path: str) -> dict[str, t.Any] | None:
     """``{"mode", "owner", "group"}`` or None. A symbolic link to a folder counts as the folder."""
     try:

@@ -11,6 +11,7 @@ import re
 import typing as t
 
 from .._errors import NodeError
+from .files import read_text
 from .process import find, output, run
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
@@ -122,3 +123,65 @@ def replace_bridge_table(name: str, rules: t.Sequence[str]) -> None:
 
 def delete_bridge_table(name: str) -> None:
     output(["nft", "delete", "table", "bridge", name])
+
+
+class Chain(t.NamedTuple):
+    """A chain of the packet filter. ``backend``: nft or legacy. ``family``: ipv4, ipv6 or inet. ``hook`` (``forward``) and
+    ``policy`` (``drop``) are those of a base chain, else empty."""
+
+    backend: str
+    family: str
+    table: str
+    name: str
+    hook: str = ""
+    policy: str = ""
+
+
+_NFT_WORDS = {"ip": "ipv4", "ip6": "ipv6", "inet": "inet"}
+_HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+
+
+def program_version(program: str) -> tuple[str, str] | None:
+    """Release and, for iptables, variant: ``("1.8.9", "nf_tables")``; None when the program is not installed."""
+    if find(program) is None:
+        return None
+    said = output([program, "--version"], timeout=10)
+    found = re.search(r"v?(\d+(?:\.\d+)+)(?: \((\w+)\))?", said)
+    return (found[1], found[2] or "") if found else ("", "")
+
+
+def nft_chains() -> list[Chain]:
+    """All chains in nf_tables, those that iptables made there too. Nothing is made by asking."""
+    items = json.loads(output(["nft", "-j", "list", "chains"]))["nftables"]
+    chains = [item["chain"] for item in items if "chain" in item and item["chain"]["family"] in _NFT_WORDS]
+    return [
+        Chain("nft", _NFT_WORDS[chain["family"]], chain["table"], chain["name"], str(chain.get("hook", "")), str(chain.get("policy", "")).lower())
+        for chain in chains
+    ]
+
+
+def legacy_tables(family: str) -> list[str]:
+    """The tables of the legacy kind that somebody has asked for since the node is up."""
+    path = {"ipv4": "/proc/net/ip_tables_names", "ipv6": "/proc/net/ip6_tables_names"}[family]
+    return sorted((read_text(path) or "").split())
+
+
+def legacy_chains(family: str) -> list[Chain]:
+    """The chains in tables of the legacy kind. Only tables that are there are asked for: to ask makes one."""
+    program = f"{TOOLS[family]}-legacy-save"
+    return [chain for table in legacy_tables(family) for chain in _saved_chains("legacy", family, table, program)]
+
+
+def saved_nft_chains(family: str) -> list[Chain]:
+    """The chains that iptables made in nf_tables, for a node without the program nft."""
+    return [chain for table in ("filter", "nat") for chain in _saved_chains("nft", family, table, f"{TOOLS[family]}-nft-save")]
+
+
+def _saved_chains(backend: str, family: str, table: str, program: str) -> list[Chain]:
+    chains = []
+    for line in output([program if find(program) else f"{TOOLS[family]}-save", "-t", table]).splitlines():
+        if line.startswith(":"):
+            name, policy = line[1:].split()[:2]
+            base = name in _HOOKS
+            chains.append(Chain(backend, family, table, name, name.lower() if base else "", policy.lower() if base else ""))
+    return chains

@@ -99,6 +99,17 @@ def cached_attachments(network: str, cache_dir: str | None = None) -> list[Attac
     return [attachment for attachment in found if attachment is not None]
 
 
+def attached_networks() -> dict[str, int]:
+    """Network -> number of attachments, of all networks that libcni remembers. What releases before 0.8 left does not say of which
+    network it is, and is passed over."""
+    counts: dict[str, int] = {}
+    for path in (os.path.join(folder, name) for folder in CACHE_DIRS for name in _listed(folder)):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            network = _text(_dict(json.loads(_read(path)[0])).get("networkName"))
+            counts.update({network: counts.get(network, 0) + 1} if network else {})
+    return counts
+
+
 def sandboxes(network: str, data_dir: str = DATA_DIR, cache_dir: str | None = None) -> dict[str, Holder]:
     """Container id -> what its leases and its attachments in the network say together."""
     known: dict[str, list[Attachment]] = {}

@@ -129,6 +129,18 @@ def test_an_attachment_is_what_its_file_says(place):
     assert attachments(place) == [leases.Attachment("mynet", ID, "eth0", "/var/run/netns/cni-1", ("10.244.1.5",))]
 
 
+def test_attachments_are_counted_by_network(place, monkeypatch):
+    monkeypatch.setattr(leases, "CACHE_DIRS", (str(place / "nowhere"), str(place / "results")))
+    cache(place)
+    cache(place, container_id=OTHER)
+    cache(place, name="other")
+    write_cache(place, "old-x-eth0", json.dumps({"cniVersion": "0.2.0", "ip4": {"ip": "10.1.0.5/24"}}))  # of libcni before 0.8
+    write_cache(place, "list", "[]")
+    write_cache(place, "broken", "{")
+    write_cache(place, "deep", "[" * 100000)
+    assert leases.attached_networks() == {"mynet": 2, "other": 1}
+
+
 def test_names_of_files_are_ambiguous_and_their_content_counts(place):
     cache(place, name="mynet-a", container_id="b")
     cache(place, name="mynet", container_id="a-b")
