@@ -16,6 +16,7 @@ import tarfile
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _leases
+from ansible_collections.kubenode.network.plugins.module_utils._info import module as info
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     bandwidth,
@@ -41,6 +42,7 @@ SPECS = {
     "node_network": argument_spec(),
     "pod_cidr": pod_cidr.ARGUMENT_SPEC,
     "host_local_lease": _leases.OPTIONS,
+    "cni_info": info.OPTIONS,
 }
 GOOD = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
@@ -58,6 +60,7 @@ GOOD = {
     },
     "pod_cidr": {"cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "nodes": ["node-1", "node-2"]},
     "host_local_lease": {"network": "ours", "sandboxes": []},
+    "cni_info": {},
 }
 
 
@@ -353,6 +356,12 @@ CASES = {
         "data_dir": [({"data_dir": "networks"}, "data_dir: 'networks' is not usable"), ({"data_dir": "/a/../b"}, "data_dir: '/a/../b' is not usable")],
         "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable")],
         "state": [({"state": "present"}, "value of state must be one of: absent")],
+    },
+    "cni_info": {
+        "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"), ({"conf_dir": "/etc/../x"}, "conf_dir: '/etc/../x' is not usable")],
+        "bin_dirs": [({"bin_dirs": ["/opt", "bin"]}, "bin_dirs[1]: 'bin' is not usable")],
+        "sandboxes": [({"sandboxes": ["../x"]}, "sandboxes[0]: '../x' is not a container id (expected it as the runtime shows it)")],
+        "runtime_endpoint": [({"runtime_endpoint": "tcp://10.0.0.1:1"}, "runtime_endpoint: 'tcp://10.0.0.1:1' is not a unix socket (expected e.g. unix:///run")],
     },
 }
 

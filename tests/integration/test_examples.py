@@ -68,3 +68,15 @@ def test_examples_run(play_folder, module):
         mirror.kill()
         mirror.communicate()
         assert changed[0], "the first example changes a bare node"
+
+
+def test_examples_of_info_run(play_folder):
+    """What one of them registers the next one uses, so they are one play."""
+    with Node() as node:
+        node.install_plugins()
+        for args in (("--check",), ()):
+            (play_folder / "play.yml").write_text(yaml.safe_dump([{"hosts": "all", "gather_facts": False, "tasks": examples("cni_info")}]))
+            run = node.playbook(play_folder / "play.yml", args=args)
+            if not args:
+                assert run.rc == 0, f"{run.stdout}{run.stderr}"
+            assert not [entry for entry in run.tasks if entry["action"] == "kubenode.network.cni_info" and entry["result"]["changed"]]

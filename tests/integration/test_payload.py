@@ -19,6 +19,7 @@ NEEDS = {
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
+    "cni_info": (set(), set()),
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),

@@ -43,6 +43,7 @@ ARROWS = {
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
     "_sections": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
     "_door": ("_errors", "_converge", "_document", "_host", "_sections.base"),
+    "_info": ("_errors", "_cni", "_host", "_document", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
     "_node": ("_errors", "_addressing", "_door", "_sections"),
 }
@@ -110,7 +111,11 @@ def test_arrows_point_one_way(name):
             assert any(module == prefix or module.startswith(f"{prefix}.") for prefix in allowed), f"{name}:{node.lineno} imports {module}"
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_CODE if name.startswith(("_cni/", "_addressing/"))])
+#: What of ``_info`` works on facts alone.
+ON_FACTS = tuple(f"_info/{name}.py" for name in ("node", "problem", "problems", "of_files", "of_plugins", "of_pods", "report"))
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CODE if name.startswith(("_cni/", "_addressing/", *ON_FACTS))])
 def test_what_is_pure_touches_nothing(name):
     """Neither a module that reaches the node nor ``open``; of ``os`` only what works on text."""
     for _node, module, ours in imports_of(name):
@@ -122,7 +127,7 @@ def test_what_is_pure_touches_nothing(name):
             assert node.attr in {"fsencode", "fsdecode"}, f"{name}:{node.lineno} uses os.{node.attr}"
 
 
-@pytest.mark.parametrize("name", [name for name in WITH_CODE if name.startswith(("_sections/", "_resources/")) or "/" not in name])
+@pytest.mark.parametrize("name", [name for name in WITH_CODE if name.startswith(("_sections/", "_resources/", "_info/")) or "/" not in name])
 def test_only_host_runs_programs_and_opens_files(name):
     for _node, module, ours in imports_of(name):
         assert ours or module.split(".")[0] not in {"subprocess", "socket", "fcntl", "ctypes"}
