@@ -16,13 +16,13 @@ import time
 import typing as t
 from concurrent import futures
 
+from .. import _leases
 from .._cni import loader, model, ranges, releases
 from .._cni.keys import PLUGINS
 from .._cni.loader import Loader, Texts
 from .._document import Document
 from .._errors import NodeError
 from .._host import cri, files, firewall, leases, links, plugins, process, runtime, sysctls
-from .._host.grpc import UNIMPLEMENTED, GrpcError
 from .._host.runtime import Settings
 from .node import SOFT, Binary, Config, Facts, Firewall, Folder, LeaseFact, Leases, Network, Runtime, View, masked, programs
 
@@ -48,7 +48,7 @@ _LONGEST_ANSWER = 5.0  # seconds
 #: Plugins that are asked at the same time.
 _AT_ONCE = 4
 #: Seconds for which a sandbox may be starting: it has a lease before the runtime lists it.
-_STARTING = 300
+_STARTING = _leases.OPTIONS["grace"]["default"]
 
 Options = t.Mapping[str, t.Any]
 #: Whether a sandbox of this id lives.
@@ -235,31 +235,19 @@ class _Gathering:
 
     def _of_network(self, name: str, file: str, path: str, section: Config, found: t.Sequence[leases.Lease], alive: Listed | None) -> Leases:
         holders = self._try(f"attachments of {name}", {}, leases.sandboxes, name, path) if found else {}
+        judged = self._try(f"sandboxes of {name}", [], _leases.judged, found, alive or _nobody, name, path)
         kind = self._try(f"file system of {path}", "", files.file_system, os.path.join(path, name))
         sets = tuple(ranges.usage(section, [lease.address for lease in found]))
-        told = tuple(_lease_fact(lease, int(self.facts.now - lease.modified), holders.get(lease.container_id), alive) for lease in found)
-        return Leases(name, file, path, kind, sets, told)
+        told = [_lease_fact(lease, reason, int(self.facts.now - lease.modified), holders.get(lease.container_id), alive) for lease, reason in judged]
+        return Leases(name, file, path, kind, sets, tuple(told))
 
     def _alive(self) -> Listed | None:
         """Whether a sandbox is one of those that live; None when nobody knows them."""
         given = self.options["sandboxes"]
         if given is not None:
             return lambda container_id: container_id.startswith(tuple(given))  # tools cut ids off
-        listed = self._try("sandboxes", None, self._listed)
+        listed = self._try("sandboxes", None, _leases.living, self.sockets)
         return None if listed is None else listed.__contains__
-
-    def _listed(self) -> set[str]:
-        """The sandboxes of all runtimes: those of one say nothing of the pods of another."""
-        lists = []
-        for socket in self.sockets:
-            try:
-                lists.append({sandbox.id for sandbox in cri.Cri(socket, _LONGEST_ANSWER).sandboxes()})
-            except GrpcError as error:
-                if error.code != UNIMPLEMENTED:  # Docker's containerd has no sandboxes
-                    raise
-        if not lists:
-            raise NodeError("there is no container runtime that lists its sandboxes (expected one, or option sandboxes)")
-        return set().union(*lists)
 
     # the kernel
 
@@ -305,19 +293,18 @@ def _loaded(said: t.Mapping[str, t.Any]) -> tuple[Config, ...]:
     return tuple(masked(source) for source in sources)
 
 
-def _lease_fact(lease: leases.Lease, age: int, holder: leases.Holder | None, alive: Listed | None) -> LeaseFact:
-    netns = holder.netns_alive if holder else None
-    return LeaseFact(lease.address, lease.container_id, lease.interface, max(0, age), netns, _orphaned(lease, age, holder, alive))
+def _nobody(_container_id: str) -> bool:
+    return False
 
 
-def _orphaned(lease: leases.Lease, age: int, holder: leases.Holder | None, alive: Listed | None) -> bool | None:
-    """Whether the lease's sandbox is gone: nobody lists it, its namespace is not there, and it is not just starting."""
-    if not lease.container_id:
-        return None
-    if (holder and holder.netns_alive) or (alive and alive(lease.container_id)):
-        return False
-    cannot_be_seen = holder is not None and holder.netns != "" and holder.netns_alive is None
-    return None if alive is None or cannot_be_seen or age < _STARTING else True
+def _lease_fact(lease: leases.Lease, reason: str | None, age: int, holder: leases.Holder | None, alive: Listed | None) -> LeaseFact:
+    """``reason``: what speaks for the lease's sandbox being alive."""
+    if reason is None:  # with a list, and unless it is just starting, it is gone
+        orphaned = True if alive is not None and age >= _STARTING else None
+    else:
+        cannot_be_seen = holder is not None and holder.netns != "" and holder.netns_alive is None
+        orphaned = None if not lease.container_id or cannot_be_seen else False
+    return LeaseFact(lease.address, lease.container_id, lease.interface, max(0, age), holder.netns_alive if holder else None, orphaned)
 
 
 def _data_dir(section: Config) -> str:

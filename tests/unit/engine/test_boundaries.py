@@ -43,7 +43,7 @@ ARROWS = {
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
     "_sections": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
     "_door": ("_errors", "_converge", "_document", "_host", "_sections.base"),
-    "_info": ("_errors", "_cni", "_host", "_document", "_info"),
+    "_info": ("_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
     "_node": ("_errors", "_addressing", "_door", "_sections"),
 }
