@@ -138,17 +138,17 @@ runtime:
       sample: observed
     source:
       description: The socket or file that says so. V(null) for the defaults.
-      type: path
+      type: str
       sample: /run/containerd/containerd.sock
     bin_dirs:
       description: Where it looks for plugins.
       type: list
-      elements: path
+      elements: str
       sample:
         - /opt/cni/bin
     conf_dir:
       description: Where it reads CNI files.
-      type: path
+      type: str
       sample: /etc/cni/net.d
     max_conf_num:
       description: How many files containerd uses, V(0) for all.
@@ -160,7 +160,7 @@ runtime:
       sample: null
     socket:
       description: The socket at which it answered. V(null) if none did.
-      type: path
+      type: str
       sample: /run/containerd/containerd.sock
     network_ready:
       description: 'Whether it says that the pod network is ready. This is no proof: plugins and versions are not checked by it.'
@@ -280,7 +280,7 @@ plugins:
       sample: bridge
     path:
       description: Where it is.
-      type: path
+      type: str
       sample: /opt/cni/bin/bridge
     versions:
       description: The versions of the CNI specification that it says it supports.
@@ -415,7 +415,7 @@ leases:
       sample: 10-mynet.conflist
     data_dir:
       description: Where the leases are, in a folder of the network's name.
-      type: path
+      type: str
       sample: /var/lib/cni/networks
     range_sets:
       description: The range sets. A pod gets one address of each.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import typing as t
 
 from .._cni import model, releases, versions
+from .._cni.keys import PLUGINS
 from .._cni.kinds import show
 from .node import Binary, Facts, Network, plugins
 from .problem import ERROR, INFO, WARNING, Found, Problem, at, severity_of
@@ -27,7 +28,7 @@ def plugin_missing(facts: Facts) -> Found:
     where = ", ".join(facts.bin_dirs)
     for name, (severity, needed_by) in _needed(facts).items():
         if name not in facts.binaries:
-            yield Problem(severity, name, f"{name} is not in {where}, but {needed_by} needs it", "install it with kubenode.network.cni_plugins")
+            yield Problem(severity, name, f"{name} is not in {where}, but {needed_by} needs it", _install(name))
 
 
 def plugin_elsewhere(facts: Facts) -> Found:
@@ -35,7 +36,7 @@ def plugin_elsewhere(facts: Facts) -> Found:
     for name, path in facts.elsewhere.items():
         if name in needed:
             text = f"{name} is in {path}, but it is looked for in {', '.join(facts.bin_dirs)}"
-            yield Problem(WARNING, name, text, "install it there with kubenode.network.cni_plugins, or name that folder in the runtime's settings")
+            yield Problem(WARNING, name, text, f"{_install(name)}, or name that folder in the runtime's settings")
 
 
 def plugin_broken(facts: Facts) -> Found:
@@ -43,8 +44,7 @@ def plugin_broken(facts: Facts) -> Found:
     for name, binary in facts.binaries.items():
         if binary.error:
             severity, needed_by = needed.get(name, (INFO, "no network here"))
-            text = f"{binary.path} does not work, {needed_by} needs it: {binary.error}"
-            yield Problem(severity, name, text, "install it anew with kubenode.network.cni_plugins")
+            yield Problem(severity, name, f"{binary.error}; {needed_by} needs it", _install(name))
 
 
 def plugin_writable(facts: Facts) -> Found:
@@ -53,6 +53,10 @@ def plugin_writable(facts: Facts) -> Found:
         if entry.owner != 0 or entry.group != 0 or entry.mode & 0o022:
             text = f"{path} belongs to {entry.owner}:{entry.group} with mode {entry.mode:04o} and runs as root"
             yield Problem(WARNING, path, text, "expected 0:0 and 0755: chown and chmod it")
+
+
+def _install(name: str) -> str:
+    return "install it with kubenode.network.cni_plugins" if name in PLUGINS else "install it, it is none of the reference plugins"
 
 
 def _needed(facts: Facts) -> dict[str, tuple[str, str]]:

@@ -54,14 +54,14 @@ def range_small(facts: Facts) -> Found:
 def leases_volatile(facts: Facts) -> Found:
     for known in facts.leases:
         if known.file_system in ("tmpfs", "ramfs") and known.leases:
-            text = f"{known.data_dir} is on {known.file_system} and has {len(known.leases)} leases of {show(known.network)}, which a restart forgets"
+            text = f"{known.data_dir} is on {known.file_system} and has leases of network {show(known.network)} ({len(known.leases)}), which a restart forgets"
             yield Problem(WARNING, known.network, f"{text} while pods may live on", "two pods then get one address; put it on a disk")
 
 
 def leases_without_network(facts: Facts) -> Found:
     counts = {known.network: len(known.leases) for known in facts.leases if not known.file}
     for name in sorted({*counts, *facts.attachments}):
-        held = f"{counts.get(name, 0)} leases and {facts.attachments.get(name, 0)} attachments"
+        held = f"leases ({counts.get(name, 0)}) or attachments ({facts.attachments.get(name, 0)})"
         text = f"network {show(name)} has {held}, but no valid file in {facts.folder.path} names it, so these pods cannot be taken down cleanly"
         yield Problem(WARNING, name, text, "bring the file back; if no pod of it lives, release the leases with kubenode.network.host_local_lease")
 

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import typing as t
 
 from .._cni.ranges import Range
@@ -25,6 +26,11 @@ class Problem(t.NamedTuple):
     object: str
     what: str
     advice: str
+
+    @property
+    def message(self) -> str:
+        says_what_to_do = re.search(r"\(expected [^()]*\)$", self.what)  # as the problems of options do
+        return f"{self.what[:-1]}; {self.advice})" if says_what_to_do else f"{self.what} ({self.advice})"
 
 
 Found = t.Iterator[Problem]

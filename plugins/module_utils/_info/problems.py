@@ -73,7 +73,7 @@ _ORDER = (ERROR, WARNING, INFO)
 def find(facts: Facts) -> list[dict[str, t.Any]]:
     """``[{"pitfall", "name", "severity", "object", "message"}]``, the worst first."""
     found = [
-        {"pitfall": pitfall, "name": name, "severity": problem.severity, "object": problem.object, "message": f"{problem.what} ({problem.advice})"}
+        {"pitfall": pitfall, "name": name, "severity": problem.severity, "object": problem.object, "message": problem.message}
         for name, (pitfall, look) in TABLE.items()
         for problem in _looked(name, look, facts)
     ]
