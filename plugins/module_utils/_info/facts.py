@@ -17,7 +17,7 @@ import typing as t
 from concurrent import futures
 
 from .. import _leases
-from .._cni import loader, model, ranges, releases
+from .._cni import loader, model, ranges, releases, versions
 from .._cni.keys import PLUGINS
 from .._cni.loader import Loader, Texts
 from .._document import Document
@@ -100,7 +100,7 @@ class _Gathering:
             facts.settings = _said_settings(said, facts.settings, name, socket)
         facts.loader = name if name in ("crio", "dockershim") else "containerd"
         loaded = None if said is None else self._try("networks of the runtime", None, _loaded, said)
-        facts.runtime = Runtime(name, release, loader.libcni_of(name, _numbers(release)), socket, status, loaded)
+        facts.runtime = Runtime(name, release, versions.libcni_of(name, release), socket, status, loaded)
         facts.bin_dirs = tuple(_normal(path) for path in self.options["bin_dirs"] or facts.settings.bin_dirs)
 
     def _sockets(self) -> list[str]:
@@ -320,7 +320,3 @@ def _release(said: str) -> str:
     """``1.6.20`` of ``v1.6.20~ds1``; "" of what begins with no number."""
     found = re.match(r"v?([0-9]+(?:\.[0-9]+){1,2})", said)
     return found[1] if found else ""
-
-
-def _numbers(release: str) -> tuple[int, ...] | None:
-    return tuple(int(word) for word in release.split(".")) if release else None
