@@ -37,7 +37,6 @@ SYSCTLS = (
     "net/bridge/bridge-nf-call-ip6tables",
     "net/bridge/bridge-nf-call-arptables",
 )
-_UNREADABLE = ""
 #: Loader -> programs that bring it.
 _PROGRAMS = {"containerd": ("containerd",), "crio": ("crio",), "podman": ("podman",), "dockershim": ("cri-dockerd",), "libcni": ("cnitool",)}
 #: What a runtime calls itself over CRI -> its loader.
@@ -55,7 +54,6 @@ Options = t.Mapping[str, t.Any]
 Listed = t.Callable[[str], bool]
 T = t.TypeVar("T")
 E = t.TypeVar("E")
-
 
 
 def gather(options: Options) -> Facts:
@@ -255,8 +253,8 @@ class _Gathering:
         facts = self.facts
         facts.links = self._try("links", None, links.read_links)
         facts.uplinks = self._try("default routes", frozenset(), links.default_route_links)
-        values = {key: self._try(f"sysctl {key}", _UNREADABLE, sysctls.read, key) for key in SYSCTLS}
-        facts.sysctls = {key: value for key, value in values.items() if value is not _UNREADABLE}
+        values = {key: self._try(f"sysctl {key}", False, sysctls.read, key) for key in SYSCTLS}
+        facts.sysctls = {key: value for key, value in values.items() if not isinstance(value, bool)}
         iptables = self._try("version of iptables", None, firewall.program_version, "iptables")
         nft = self._try("version of nft", None, firewall.program_version, "nft")
         tables = {family: self._try(f"legacy tables of {family}", [], firewall.legacy_tables, family) for family in firewall.TOOLS}
@@ -299,11 +297,13 @@ def _nobody(_container_id: str) -> bool:
 
 def _lease_fact(lease: leases.Lease, reason: str | None, age: int, holder: leases.Holder | None, alive: Listed | None) -> LeaseFact:
     """``reason``: what speaks for the lease's sandbox being alive."""
-    if reason is None:  # with a list, and unless it is just starting, it is gone
-        orphaned = True if alive is not None and age >= _STARTING else None
-    else:
-        cannot_be_seen = holder is not None and holder.netns != "" and holder.netns_alive is None
-        orphaned = None if not lease.container_id or cannot_be_seen else False
+    is_listed = alive is not None and lease.container_id != "" and alive(lease.container_id)
+    cannot_be_seen = holder is not None and holder.netns != "" and holder.netns_alive is None
+    orphaned: bool | None = None
+    if reason is None and alive is not None and age >= _STARTING:  # younger ones may be just starting
+        orphaned = True
+    elif reason is not None and lease.container_id and (is_listed or not cannot_be_seen):
+        orphaned = False
     return LeaseFact(lease.address, lease.container_id, lease.interface, max(0, age), holder.netns_alive if holder else None, orphaned)
 
 
