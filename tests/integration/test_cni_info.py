@@ -188,7 +188,7 @@ CASES = {
     "8-version-unsupported": Case(put(cniVersion="1.1.0"), "error", "says CNI 1.1.0, /opt/cni/bin/bridge supports 0.1.0, 0.2.0"),
     "9-option-too-new": Case(put(bridge={"portIsolation": True}), "warning", "plugins[0].portIsolation: true is not known to the installed bridge"),
     "9-option-wrong": Case(put(bridge={"isGatway": True}), "warning",
-                          "plugins[0].isGatway: 'isGatway' is not a key of bridge (expected isGateway?; as it is, the plugin ignores or refuses it)"),
+                           "plugins[0].isGatway: 'isGatway' is not a key of bridge (expected isGateway?; as it is, the plugin ignores or refuses it)"),
     "10-lease-orphaned": Case(lost_pod, "warning",
                               "'mynet' holds 1 of its addresses for sandboxes that no longer exist: 10.244.1.2", options={"sandboxes": []}),
     "10-range-full": Case(take_addresses(12), "warning", "network 'mynet' has 1 of 13 addresses left in 10.244.1.1-10.244.1.14", base=put(**SMALL)),

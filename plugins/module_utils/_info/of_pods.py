@@ -157,8 +157,8 @@ def masquerade_in_cluster(facts: Facts) -> Found:
 
 
 def masquerade_none(facts: Facts) -> Found:
-    agents = {chain.name for chain in facts.firewall.chains or ()} & {"IP-MASQ", "IP-MASQ-AGENT", "FLANNEL-POSTRTG", "cali-nat-outgoing"}
-    for network in facts.used[:1] if facts.firewall.chains is not None and not facts.masquerades and not agents else ():
+    others = {chain.name for chain in facts.firewall.chains or ()} & {"IP-MASQ", "IP-MASQ-AGENT", "FLANNEL-POSTRTG", "cali-nat-outgoing"}
+    for network in facts.used[:1] if facts.firewall.chains is not None and not facts.masquerades and not others else ():
         if network.parts(*_GATEWAY) and network not in _masquerading(facts):
             text = f"nothing masquerades the pods of {show(network.name)} in {network.file}; they reach the outside only if it knows the way back"
             yield Problem(INFO, network.file, text, "kubenode.network.masquerade, or ipMasq: true")

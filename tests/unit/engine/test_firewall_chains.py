@@ -36,7 +36,7 @@ def test_nft_lists_chains_of_all_tables(monkeypatch):
 def test_only_legacy_tables_that_are_there_are_asked_for(monkeypatch, is_split):
     asked = []
     monkeypatch.setattr(firewall, "find", lambda program: program if is_split else None)
-    monkeypatch.setattr(firewall, "read_text", lambda path: {"/proc/net/ip_tables_names": "filter\n"}.get(path))
+    monkeypatch.setattr(firewall, "read_text", {"/proc/net/ip_tables_names": "filter\n"}.get)
     monkeypatch.setattr(firewall, "output", lambda argv: asked.append(argv) or SAVED)
     chains = [Chain("legacy", "ipv4", "filter", "INPUT", "input", "accept"), Chain("legacy", "ipv4", "filter", "FORWARD", "forward", "drop"),
               Chain("legacy", "ipv4", "filter", "KUBE-FORWARD")]  # fmt: skip
