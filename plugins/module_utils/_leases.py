@@ -233,10 +233,12 @@ def living(sockets: t.Sequence[str]) -> set[str]:
         try:
             found.update(sandbox.id for sandbox in cri.Cri(path, _LONGEST_ANSWER).sandboxes())
         except GrpcError as error:
-            if error.code != UNIMPLEMENTED:
-                raise NodeError(f"which sandboxes exist cannot be told: {error} "
-                                "(expected it to answer; or name the node's only one in runtime_endpoint, or give sandboxes)") from error  # fmt: skip
             without.append(error)
+            if error.code == UNIMPLEMENTED:
+                continue
+            # pylint takes a module named grpc for the library of that name. pylint: disable-next=bad-exception-cause
+            raise NodeError(f"which sandboxes exist cannot be told: {error} "
+                            "(expected it to answer; or name the node's only one in runtime_endpoint, or give sandboxes)") from error  # fmt: skip
     if len(without) == len(sockets):
         raise NodeError(f"which sandboxes exist cannot be told, no runtime here speaks CRI: {without[0]} (expected the ids of all living ones in sandboxes)")
     return found

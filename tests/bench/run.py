@@ -12,7 +12,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-import conftest  # noqa: E402, F401  makes the collection importable
+from testbed.paths import link_collection  # noqa: E402
+
+sys.path.insert(0, str(link_collection()))
 
 from bench.measure import report  # noqa: E402
 

@@ -349,7 +349,7 @@ CASES = {
             ({"sandboxes": None}, "no container runtime can be asked for its sandboxes, there is no socket at /run/containerd/containerd.sock"),
         ],
         "runtime_endpoint": [
-            ({"runtime_endpoint": "tcp://10.0.0.1:1", "sandboxes": None}, "runtime_endpoint: 'tcp://10.0.0.1:1' is not a unix socket (expected e.g. unix:///run"),
+            ({"runtime_endpoint": "tcp://10.0.0.1:1", "sandboxes": None}, "runtime_endpoint: 'tcp://10.0.0.1:1' is not a unix socket (expected e.g."),
             ({"runtime_endpoint": "unix:///nowhere", "sandboxes": None}, "/nowhere cannot be asked: No such file or directory (expected it to answer"),
             ({"runtime_endpoint": "/run/x"}, "runtime_endpoint: /run/x has no use beside sandboxes"),
         ],

@@ -45,7 +45,7 @@ def small_ranges(draw, network):
     """A range of a few addresses below a network, written in one of the ways that host-local takes."""
     prefix = draw(st.integers(network.max_prefixlen - 4, network.max_prefixlen - 2))
     subnet = draw(st.sampled_from(list(network.subnets(new_prefix=prefix))))
-    hosts = st.integers(int(subnet[0]), int(subnet[-1])).map(lambda number: type(subnet[0])(number))
+    hosts = st.integers(int(subnet[0]), int(subnet[-1])).map(type(subnet[0]))
     bounds = sorted(draw(st.lists(hosts, min_size=2, max_size=2)))
     entry = {"subnet": str(subnet)}
     if draw(st.booleans()):

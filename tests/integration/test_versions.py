@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, partial
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._cni import keys, kinds, releases
@@ -49,11 +49,15 @@ def there(suite):
     return [name for name in keys.PLUGINS if (plugin_folder(suite) / name).exists()]
 
 
+def _inside(wrap, name, value):
+    return wrap({name: value})
+
+
 def walk(kind, words=(), wrap=lambda value: value):
     """Every key of the table: the keys on the way, the key, and a function that puts a value there."""
     if isinstance(kind, kinds.Object):
         for name, key in kind.keys.items():
-            inner = lambda value, name=name: wrap({name: value})  # noqa: E731
+            inner = partial(_inside, wrap, name)
             yield (*words, name), key, inner
             yield from walk(key.kind, (*words, name), inner)
     elif isinstance(kind, kinds.List):

@@ -155,7 +155,7 @@ class Maker:
         section: dict[str, Any] = {"type": "host-local" if self.often(0.985) else self.one("portmap", "", 5, "a/b")}
         section.update(self._some_ranges())
         if self.often(0.45):
-            section["routes"] = [self._route(section) for _ in range(self.one(1, 1, 2, 2))]
+            section["routes"] = [self._route(section) for _number in range(self.one(1, 1, 2, 2))]
         section.update(self.some({"resolvConf": (0.04, ("/etc/hostname", "etc/hostname", 5)),
                                   "dataDir": (0.04, ("/run/leases", "/run/leases", 5))}))
         return section

@@ -219,7 +219,7 @@ def _check_entries(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[s
 
 def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> None:
     """Two networks in one file would overwrite each other, run after run."""
-    for file_name in {desired["filename"], file_in_use(desired, added)}:
+    for file_name in dict.fromkeys([desired["filename"], file_in_use(desired, added)]):
         path = os.path.join(desired["conf_dir"], file_name)
         if run.document.records(f"cni_entry:{path}#") or run.document.record(f"cni_form:{path}") is not None:
             text = f"{file_name!r} is somebody else's file with an entry of ours in it (expected another name, or first a task with state=absent"

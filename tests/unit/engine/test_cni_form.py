@@ -46,8 +46,8 @@ def list_of(path):
     return path.with_suffix(".conflist")
 
 
-def part(disk, path, *more, section="portmap", entry=ENTRY):
-    wants = [Want(CniForm(str(path)), "list"), Want(CniEntry(str(list_of(path)), section), {**entry, "type": section}), *more]
+def part(disk, path, *more, section="portmap", entry=None):
+    wants = [Want(CniForm(str(path)), "list"), Want(CniEntry(str(list_of(path)), section), {**(entry or ENTRY), "type": section}), *more]
     return Part(section, "n", {}, wants, reviver(disk))
 
 

@@ -60,7 +60,7 @@ def peer(path, data, close=True):
     end = threading.Event()
 
     def serve():
-        connection, _ = listener.accept()
+        connection, _address = listener.accept()
         with connection:
             with contextlib.suppress(ConnectionError):  # it may have had enough
                 connection.sendall(data)
@@ -108,11 +108,11 @@ def test_an_answer_larger_than_every_default_window_comes_whole(path):
 
 def test_a_refusal_says_status_and_message(path):
     def refuse(_method, _request, context):
-        context.abort(grpcio.StatusCode.FAILED_PRECONDITION, "no: “100 %” {of} \\ it | is ~ wrong")
+        context.abort(grpcio.StatusCode.FAILED_PRECONDITION, "no: \u201c100 %\u201d {of} \\ it | is ~ wrong")
 
     with real_server(path, refuse), pytest.raises(grpc.GrpcError) as error:
         grpc.unary(path, METHOD, b"")
-    assert str(error.value) == f"{path} refused {METHOD} with gRPC status 9: no: “100 %” {{of}} \\ it | is ~ wrong"
+    assert str(error.value) == f"{path} refused {METHOD} with gRPC status 9: no: \u201c100 %\u201d {{of}} \\ it | is ~ wrong"
     assert error.value.code == 9
 
 
