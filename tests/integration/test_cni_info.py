@@ -354,7 +354,7 @@ def test_loaders_differ_and_say_how_they_are_known(node):
     put(f"{CONF_DIR}/07-gone.conflist", name="gone", chain=[{"type": "gone"}])(node)
     loaders = look(node)["loaders"]
     assert {name: view["evidence"] for name, view in loaders.items()} == {
-        "containerd": "observed", "crio": "source", "podman": "observed", "dockershim": "source", "libcni": "observed"}
+        "containerd": "observed", "crio": "source", "podman": "observed", "dockershim": "source", "libcni": "source"}
     assert {name: view["winner"] for name, view in loaders.items()} == {
         "containerd": None, "crio": "10-mynet.conflist", "podman": "10-mynet.conflist", "dockershim": "10-mynet.conflist", "libcni": None}
     assert loaders["crio"]["invalid_files"]["07-gone.conflist"] == "plugins[0].type: 'gone' is not in /opt/cni/bin"

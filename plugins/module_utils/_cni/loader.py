@@ -27,7 +27,7 @@ _WRITABLE = (".conf", ".conflist")
 _LONGEST = 200
 
 #: Loaders whose behaviour was seen with the real program. Of the others it is known from their source.
-_OBSERVED = ("containerd", "podman", "libcni")
+_OBSERVED = ("containerd", "podman")
 #: These go on behind a file that they cannot use; the others stop there.
 _TOLERANT = ("crio", "dockershim", "podman")
 Texts = t.Mapping[str, t.Optional[str]]

@@ -195,7 +195,7 @@ def test_releases_of_libcni_differ_in_what_they_take(keys, loads_from):
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_what_is_known_from_source_only_says_so(name):
-    assert loader.Loader(name).evidence == ("source" if name in ("crio", "dockershim") else "observed")
+    assert loader.Loader(name).evidence == ("observed" if name in ("containerd", "podman") else "source")
 
 
 def test_siblings():
