@@ -58,7 +58,8 @@ def read() -> Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Installed:
-    """A container runtime that is there: ``containerd``, ``crio`` or ``podman``, and its release, "" when that is not known."""
+    """A container runtime that is there: ``containerd``, ``crio``, ``dockershim`` (its heir cri-dockerd) or ``podman``, and its
+    release, "" when that is not known."""
 
     name: str
     release: str = ""
@@ -68,11 +69,11 @@ class Installed:
 
 
 def installed(settings: Settings, probes: Probes) -> Installed | None:
-    """The runtime that has the node's pods: the one that is configured, else the first of these that is installed. podman has
-    its own pods on any node, so it comes last; a containerd without CRI has none."""
+    """The runtime that has the node's pods: the one that is configured, else the first of these that is installed. cri-dockerd
+    is there for nothing else, but brings containerd along; podman has its own pods on any node; a containerd without CRI has none."""
     off = _is_off(_tables(CONTAINERD, read_text(CONTAINERD) or ""))
-    for name in [settings.name] if settings.name else ["containerd", "crio", "podman"]:
-        path = None if off and name == "containerd" else process.find(name)
+    for name in [settings.name] if settings.name else ["dockershim", "containerd", "crio", "podman"]:
+        path = None if off and name == "containerd" else process.find("cri-dockerd" if name == "dockershim" else name)
         if path is not None:
             return Installed(name, _release(path, probes))
     return None

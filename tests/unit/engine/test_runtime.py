@@ -280,6 +280,8 @@ def test_the_runtime_that_is_configured_is_the_one(node, programs):
     assert str(installed()) == "crio 1.32.0"
     programs("containerd", "containerd x 1.7.24 y")
     assert str(installed()) == "containerd 1.7.24"
+    programs("cri-dockerd", "cri-dockerd 0.3.4 (e88b1605)")
+    assert str(installed()) == "dockershim 0.3.4"
     node("crio", CRIO)
     assert str(installed()) == "crio 1.32.0"
     node("containerd", V3)
