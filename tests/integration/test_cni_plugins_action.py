@@ -65,6 +65,10 @@ def hashes(folder, names=SOME):
     return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
 
 
+#: The temporary folder of these runs; /tmp is the host's, where others may be at work.
+TMP = "/run/tmp"
+
+
 class Outcome:
     """One task's result, and the names of the binaries that were transferred for it."""
 
@@ -87,7 +91,8 @@ def task(node):
     def run(module, options, *args, **keywords):
         tasks = [{"name": "the task", f"kubenode.network.{module}": options, **keywords}]
         playbook = json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}], indent=1)
-        return Outcome(node.playbook(playbook, args=("-vv", *args)))
+        node.run(["mkdir", "-p", TMP])
+        return Outcome(node.playbook(playbook, args=("-vv", *args), env={"TMPDIR": TMP}))
 
     return run
 
@@ -103,10 +108,7 @@ def plugins(task):
 def left_behind(node):
     """Temporary files of Ansible and of the collection."""
     ours = ["(", "-name", "ansible-tmp-*", "-o", "-name", "kubenode-network-*", ")"]
-    found = node.run(["find", "/run/testbed/ansible", *ours]).stdout
-    # The node has these in common with its host, where others may keep such files further down.
-    found += node.run(["find", "/tmp", "/var/tmp", "-maxdepth", "1", *ours]).stdout
-    return found.splitlines()
+    return node.run(["find", "/run/testbed/ansible", TMP, *ours]).stdout.splitlines()
 
 
 # What is sent
@@ -122,7 +124,7 @@ def check_life(node, plugins, options, folder):
     done = plugins(options)
     assert done.result["changes"] == planned.result["changes"]
     assert sorted(done.sent) == sorted(SOME)
-    assert done.result["cni_plugins"] == {"bin_dir": BIN_DIR, "plugins": hashes(folder), "release": None, "package": None}
+    assert done.result["cni_plugins"] == {"bin_dir": BIN_DIR, "plugins": hashes(folder), "release": "release 1.1.0 or newer, before 1.2.0", "package": None}
     assert node.run(["ls", BIN_DIR]).stdout.split() == sorted(SOME)
     assert node.run(["stat", "-c", "%a %u:%g", f"{BIN_DIR}/bridge"]).stdout == "755 0:0\n"
     installed = node.dump()
