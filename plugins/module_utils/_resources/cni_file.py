@@ -48,6 +48,8 @@ class CniFile(Resource):
         older = files.state(self.aside)
         if older is not None and "sha256" in older:
             files.keep(self.aside, older["sha256"])
+        elif older is not None and older != files.state(self.path):
+            raise NodeError(f"{self.aside} is there already, a symbolic link that leads to {older['symlink']} (expected it taken away)")
 
     def capture(self) -> t.Any:
         older = files.state(self.aside) if self.read() == ENABLED else None
