@@ -118,7 +118,7 @@ class Folder:
         for path, (oid, record) in self._leaving().items():
             name = os.path.basename(path)
             if oid.startswith("cni_file:") and cni_file.revive(oid).read() == cni_file.DISABLED:
-                texts[name] = files.read_text(path + cni_file.SUFFIX)
+                texts[name] = _text(path + cni_file.SUFFIX)
             elif oid.startswith("file:") and record["found"] is None:
                 texts.pop(name, None)
             elif oid.startswith("file:") and loader.is_loadable(name):
@@ -205,13 +205,22 @@ class Folder:
 
 def _texts(folder: str) -> Texts:
     names = [name for name in files.entries(folder) if loader.is_loadable(name) and not os.path.isdir(os.path.join(folder, name))]
-    return {name: files.read_text(os.path.join(folder, name)) for name in names}
+    return {name: _text(os.path.join(folder, name)) for name in names}
+
+
+def _text(path: str) -> str | None:
+    """The text of a file, None where a loader cannot read it either: a pipe, which would never end, a socket, a loop of links."""
+    found = files.look(path)
+    try:
+        return files.read_text(path) if found is not None and found.kind == "file" else None
+    except NodeError:
+        return None
 
 
 def _found_text(path: str, found: t.Mapping[str, t.Any]) -> str | None:
     """The text of a file that is given back."""
     if "symlink" in found:
-        return files.read_text(os.path.join(os.path.dirname(path), found["symlink"]))
+        return _text(os.path.join(os.path.dirname(path), found["symlink"]))
     return b"".join(files.kept(found["sha256"]).chunks()).decode("utf-8", "replace")
 
 
