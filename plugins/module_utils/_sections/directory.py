@@ -187,12 +187,19 @@ class Folder:
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
         forced = any(chosen.force for chosen in self.run.planned.chosen.values())
-        after = _in_use(self.view, self.after)
-        for name, config in _in_use(self._view(self.before), self.before).items() if not forced else ():
-            reasons = stranding.stranding(config, after.get(name))
+        for name, (config, after) in self._changing().items() if not forced else ():
+            reasons = stranding.stranding(config, after)
             holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
             if holders:
                 self._refuse_to_strand(name, reasons, list(holders.values()))
+
+    def _changing(self) -> dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None]]:
+        """Network -> its configuration before and after, of those that pods get. One of the run that another file has come
+        before meanwhile may still have pods, who are safe as long as it stays what it is."""
+        before, after = ((self._view(texts), texts) for texts in (self.before, self.after))
+        hidden = {name: config for name, config in _valid(*before).items() if name in self.run.planned.chosen}
+        pairs = {name: (config, _valid(*after).get(name)) for name, config in hidden.items()}
+        return {**pairs, **{name: (config, _in_use(*after).get(name)) for name, config in _in_use(*before).items()}}
 
     def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
         chosen = self.run.planned.chosen.get(name)
@@ -231,7 +238,14 @@ def _plugins(name: str, text: str) -> list[t.Any]:
 
 def _in_use(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:
     """Network -> configuration, of those that pods get. In a folder that does not load any valid one may have pods."""
-    names = view.winners or ([name for name in view.order if name not in view.invalid] if view.error else [])
+    return _valid(view, texts) if view.error and not view.winners else _configs(view.winners, texts)
+
+
+def _valid(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:
+    return _configs([name for name in view.order if name not in view.invalid], texts)
+
+
+def _configs(names: t.Sequence[str], texts: Texts) -> dict[str, dict[str, t.Any]]:
     found: dict[str, dict[str, t.Any]] = {}
     for name in names:
         config = model.parse(texts[name] or "", name)
@@ -243,7 +257,7 @@ def _data_dir(config: t.Mapping[str, t.Any]) -> str:
     """Where host-local keeps the network's leases."""
     for plugin in config.get("plugins", [config]):
         section = plugin.get("ipam")
-        if isinstance(section, dict) and isinstance(section.get("dataDir"), str):
+        if isinstance(section, dict) and isinstance(section.get("dataDir"), str) and section["dataDir"]:
             return str(section["dataDir"])
     return leases.DATA_DIR
 
