@@ -345,3 +345,13 @@ def test_a_link_of_the_name_that_a_file_would_get_aside_is_not_lost(node):
     before = node.dump()
     assert "05-theirs.conflist.kubenode-disabled is there already, a symbolic link that leads to target" in config(node, foreign="disable")["msg"]
     assert not diff_dumps(before, node.dump())
+
+
+def test_what_a_run_that_was_killed_put_aside_comes_back_one_day(node):
+    put(node, _05_theirs__conflist=other("theirs"))
+    before = node.dump()
+    node.run(["mv", f"{CONF_DIR}/05-theirs.conflist", f"{CONF_DIR}/05-theirs.conflist.kubenode-disabled"])  # as far as the run came
+    assert config(node, check=True, foreign="disable")["changes"] == config(node, foreign="disable")["changes"]
+    assert config(node, foreign="disable")["changed"] is False
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())

@@ -64,6 +64,10 @@ class CniFile(Resource):
             rights = {"mode": int(older["mode"], 8), "owner": older["owner"], "group": older["group"]}
             files.write(self.aside, files.kept(older["sha256"]), **rights)
 
+    def found(self, state: State) -> State:
+        """Nobody else gives a file that name."""
+        return ENABLED if state == DISABLED else state
+
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return self.read() is None  # whoever owns it took it away meanwhile
 
