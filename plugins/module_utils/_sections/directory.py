@@ -30,17 +30,23 @@ Texts = dict[str, t.Optional[str]]
 
 def kept_aside(name: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
     """Files of others that this network put aside in earlier runs and that are still there: they stay so. Those that nobody
-    holds were put aside by a run that was killed, and are held from now on, to be given back one day."""
+    holds were put aside by a run that was killed, and are held from now on, to be given back one day; so are those that
+    another network put aside and that would come before this one, whatever becomes of the other."""
     if desired.get("foreign") != "disable":
         return []
     held = [cni_file.revive(oid) for oid in run.document.objects(NETWORKS, name) if oid.startswith("cni_file:")]
-    return [Want(resource, cni_file.DISABLED) for resource in [*held, *_left_aside(desired["conf_dir"], run)] if resource.read() is not None]
+    aside = {resource.id: resource for resource in [*held, *_left_aside(desired, run)]}
+    return [Want(resource, cni_file.DISABLED) for resource in aside.values() if resource.read() is not None]
 
 
-def _left_aside(folder: str, run: Run) -> list[cni_file.CniFile]:
+def _left_aside(desired: t.Mapping[str, t.Any], run: Run) -> list[cni_file.CniFile]:
+    folder, own = desired["conf_dir"], desired["filename"]
     names = [name[: -len(cni_file.SUFFIX)] for name in files.entries(folder) if name.endswith(cni_file.SUFFIX)]
-    aside = [cni_file.CniFile(os.path.join(folder, name)) for name in names if loader.is_loadable(name)]
-    return [resource for resource in aside if resource.read() == cni_file.DISABLED and run.document.record(resource.id) is None]
+    order = loader.load_order({own, *names})
+    aside = {name: cni_file.CniFile(os.path.join(folder, name)) for name in order if name != own}
+    ahead = order[: order.index(own)]
+    left = [resource for name, resource in aside.items() if name in ahead or run.document.record(resource.id) is None]
+    return [resource for resource in left if resource.read() == cni_file.DISABLED]
 
 
 def finish(run: Run) -> None:
