@@ -355,3 +355,32 @@ def test_what_a_run_that_was_killed_put_aside_comes_back_one_day(node):
     assert config(node, foreign="disable")["changed"] is False
     assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
     assert not diff_dumps(before, node.dump())
+
+
+def test_what_two_networks_want_aside_stays_there_until_both_are_gone(node):
+    put(node, _05_theirs__conflist=other("theirs"), _15_between__conflist=other("between"))
+    before = node.dump()
+    config(node, foreign="disable")
+    second = {"name": "second", "plugins": MYNET, "priority": 20, "foreign": "disable"}
+    node.module("cni_config", second)
+    assert node.module("cni_config", second)["changed"] is False
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["winner"] == "20-second.conflist"
+    assert node.module("cni_config", {"name": "second", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_a_folder_that_is_a_link_to_nowhere_is_refused_before_anything_is_touched(node):
+    node.run(["mkdir", "-p", "/etc/cni"])
+    node.run(["ln", "-s", "/nowhere", CONF_DIR])
+    messages = {config(node, check=check)["msg"] for check in (True, False)}
+    assert messages == {f"{CONF_DIR} is a symbolic link that leads nowhere"}
+
+
+def test_the_name_of_a_file_that_is_put_aside_is_taken(node):
+    put(node, _05_theirs__conflist=other("theirs"))
+    before = node.dump()
+    config(node, foreign="disable")
+    result = config(node, filename="05-theirs.conflist")
+    assert "filename: '05-theirs.conflist' is the name of somebody else's file that is put aside and is to come back" in result["msg"]
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())

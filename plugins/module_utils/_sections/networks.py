@@ -224,6 +224,10 @@ def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str
         if run.document.records(f"cni_entry:{path}#") or run.document.record(f"cni_form:{path}") is not None:
             text = f"{file_name!r} is somebody else's file with an entry of ours in it (expected another name, or first a task with state=absent"
             run.refuse("filename", f"{text} of {' or '.join(f'kubenode.network.{section}' for section in CHAINED)})")
+        aside = cni_file.CniFile(path)
+        if run.document.record(aside.id) is not None and aside.read() == cni_file.DISABLED:
+            text = f"{file_name!r} is the name of somebody else's file that is put aside and is to come back (expected another name"
+            run.refuse("filename", f"{text}, or first a task with foreign=report)")
         holders = run.document.holders(f"file:{path}")
         others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
         if others:
