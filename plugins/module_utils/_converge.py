@@ -153,7 +153,8 @@ def _record(change: Change, document: Document) -> dict[str, t.Any]:
         first = {name: known[name] for name in ("origin", "found", "beside") if name in known}
     else:
         beside = change.resource.beside()
-        first = {"origin": "created" if change.before is None else "adopted", "found": change.before}
+        found = change.resource.found(change.before)
+        first = {"origin": "created" if found is None else "adopted", "found": found}
         first.update({} if beside is None else {"beside": beside})
     return {**first, "hash": change.resource.hash(change.after)}
 

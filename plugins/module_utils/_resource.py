@@ -46,6 +46,10 @@ class Resource:
         if token["beside"] is not None:
             self.write_beside(token["beside"])
 
+    def found(self, state: State) -> State:
+        """What counts as found where ``state`` is there at the first contact: a run that was killed may have been before."""
+        return state
+
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         """Whether the thing cannot be given back as it was ``found``, although we no longer want it: a folder that is to
         go but holds somebody else's files. ``releasing`` are the ids of everything that is given back with it."""

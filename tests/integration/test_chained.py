@@ -453,3 +453,40 @@ def test_containerd_has_the_network_all_the_time(net):
         containerd.wait_ready()
         assert [network["name"] for network in containerd.networks()] == ["mynet"]
         assert containerd.load_errors() == []
+
+
+@pytest.mark.parametrize("filename", ["05-theirs.conf", "05-theirs.conflist"])
+def test_an_entry_in_a_file_that_is_put_aside_is_not_forgotten(net, filename):
+    node = net
+    theirs = {"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}}
+    head = {"cniVersion": "0.4.0", "name": "theirs"}
+    node.write(f"{FOLDER}/{filename}", json.dumps({**head, **theirs} if filename.endswith(".conf") else {**head, "plugins": [theirs]}))
+    before = node.dump()
+    do(node, "portmap", network="theirs")
+    do(node, "cni_config", name="mynet", plugins=BRIDGE, foreign="disable")
+    result = node.module("portmap", {"network": "theirs", "state": "absent"})
+    assert f"state: {FOLDER}/05-theirs.conflist has an entry of ours and is put aside (expected it back first, by foreign=report or" in result["msg"]
+    do(node, "cni_config", name="mynet", state="absent")
+    do(node, "portmap", network="theirs", state="absent")
+    assert not diff_dumps(before, node.dump())
+
+
+@pytest.mark.parametrize("filename", ["05-theirs.conf", "05-theirs.conflist"])
+def test_a_folder_that_cannot_be_written_to_needs_nothing_put_back(net, filename):
+    node = net
+    node.run(["mount", "-t", "tmpfs", "none", FOLDER])
+    theirs = {"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}}
+    head = {"cniVersion": "0.4.0", "name": "theirs"}
+    node.write(f"{FOLDER}/{filename}", json.dumps({**head, **theirs} if filename.endswith(".conf") else {**head, "plugins": [theirs]}))
+    node.run(["mount", "-o", "remount,ro", FOLDER])
+    assert node.module("portmap", {"network": "theirs"})["msg"].endswith("Read-only file system; everything done before it was put back, the node is as it was")
+
+
+@pytest.mark.parametrize("depth", [200, 900])
+def test_a_file_that_is_nested_too_deeply_is_refused(net, depth):
+    node = net
+    text = '{"cniVersion": "0.4.0", "name": "theirs", "plugins": [{"type": "ptp", "x": %s}]}'
+    node.write(f"{FOLDER}/05-theirs.conflist", text % ("[" * depth + "]" * depth))
+    for state in ("present", "absent"):
+        result = node.module("portmap", {"network": "theirs", "state": state})
+        assert f"{FOLDER}/05-theirs.conflist: is nested more than 100 deep, so it cannot be written back" in result["msg"]

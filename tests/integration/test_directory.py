@@ -292,3 +292,95 @@ def test_what_the_refusal_protects_from_happens_with_force(node):
         with pytest.raises(PluginError, match="already has an IP address different from"), node.pod("b"):
             pass
         config(node, force=True)
+
+
+def test_a_network_that_another_file_hides_keeps_what_its_pods_need(node):
+    config(node)
+    with node.pod("a"):
+        put(node, _05_theirs__conflist=other("theirs"))
+        for options in ({"plugins": ipam(subnet="10.244.2.0/24")}, {"plugins": ipam(subnet="10.244.2.0/24"), "foreign": "disable"}):
+            assert "subnet 10.244.1.0/24 would go, but the network 'mynet' has 1 pod" in config(node, **options)["msg"]
+        result = node.module("cni_config", {"name": "mynet", "state": "absent"})
+        assert "the network would no longer be there, but the network 'mynet' has 1 pod" in result["msg"]
+        assert config(node, plugins=SAFE["mtu"])["changed"] and config(node, foreign="disable")["changed"]
+
+
+def test_an_empty_data_dir_is_none(node):
+    put(node, _10_mynet__conflist=json.dumps({"cniVersion": "1.0.0", "name": "mynet", "plugins": ipam(dataDir="")}))
+    with node.pod("a"):
+        assert "the network 'mynet' has 1 pod" in config(node, plugins=ipam(subnet="10.244.2.0/24"))["msg"]
+        assert config(node)["changed"]
+
+
+SOCKET = "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])'"
+
+
+@pytest.mark.parametrize("made", ["mkfifo", "ln -s 05-x.conflist", "ln -s /dev/zero", SOCKET])
+def test_what_no_loader_can_read_is_in_the_way_like_a_broken_file(node, made):
+    node.run(["mkdir", CONF_DIR])
+    node.run(["sh", "-c", f"cd {CONF_DIR} && {made} 05-x.conflist"])
+    before = node.dump()
+    assert "05-x.conflist comes before 10-mynet.conflist and is not valid, containerd stops at it" in config(node)["warnings"][0]
+    assert config(node, foreign="disable")["winner"] == "10-mynet.conflist"
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_a_folder_by_another_spelling_is_the_same_folder(node):
+    node.run(["mkdir", CONF_DIR])
+    node.run(["ln", "-s", "net.d", "/etc/cni/alias"])
+    before = node.dump()
+    assert config(node)["changed"]
+    assert config(node, conf_dir="/etc/cni/alias")["changed"] is False
+    second = node.module("cni_config", {"name": "second", "plugins": MYNET, "priority": 20, "conf_dir": "/etc/cni/alias", "foreign": "disable"})
+    assert (second["winner"], names(node)) == ("10-mynet.conflist", ["10-mynet.conflist", "20-second.conflist"])
+    for name in ("mynet", "second"):
+        assert node.module("cni_config", {"name": name, "state": "absent", "conf_dir": "/etc/cni/alias"})["changed"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_a_link_of_the_name_that_a_file_would_get_aside_is_not_lost(node):
+    put(node, _05_theirs__conflist=other("theirs"))
+    node.run(["ln", "-s", "target", f"{CONF_DIR}/05-theirs.conflist.kubenode-disabled"])
+    before = node.dump()
+    assert "05-theirs.conflist.kubenode-disabled is there already, a symbolic link that leads to target" in config(node, foreign="disable")["msg"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_what_a_run_that_was_killed_put_aside_comes_back_one_day(node):
+    put(node, _05_theirs__conflist=other("theirs"))
+    before = node.dump()
+    node.run(["mv", f"{CONF_DIR}/05-theirs.conflist", f"{CONF_DIR}/05-theirs.conflist.kubenode-disabled"])  # as far as the run came
+    assert config(node, check=True, foreign="disable")["changes"] == config(node, foreign="disable")["changes"]
+    assert config(node, foreign="disable")["changed"] is False
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_what_two_networks_want_aside_stays_there_until_both_are_gone(node):
+    put(node, _05_theirs__conflist=other("theirs"), _15_between__conflist=other("between"))
+    before = node.dump()
+    config(node, foreign="disable")
+    second = {"name": "second", "plugins": MYNET, "priority": 20, "foreign": "disable"}
+    node.module("cni_config", second)
+    assert node.module("cni_config", second)["changed"] is False
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["winner"] == "20-second.conflist"
+    assert node.module("cni_config", {"name": "second", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())
+
+
+def test_a_folder_that_is_a_link_to_nowhere_is_refused_before_anything_is_touched(node):
+    node.run(["mkdir", "-p", "/etc/cni"])
+    node.run(["ln", "-s", "/nowhere", CONF_DIR])
+    messages = {config(node, check=check)["msg"] for check in (True, False)}
+    assert messages == {f"{CONF_DIR} is a symbolic link that leads nowhere"}
+
+
+def test_the_name_of_a_file_that_is_put_aside_is_taken(node):
+    put(node, _05_theirs__conflist=other("theirs"))
+    before = node.dump()
+    config(node, foreign="disable")
+    result = config(node, filename="05-theirs.conflist")
+    assert "filename: '05-theirs.conflist' is the name of somebody else's file that is put aside and is to come back" in result["msg"]
+    assert node.module("cni_config", {"name": "mynet", "state": "absent"})["changed"]
+    assert not diff_dumps(before, node.dump())

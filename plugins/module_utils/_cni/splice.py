@@ -16,6 +16,9 @@ import typing as t
 
 Span = tuple[int, int]
 
+#: Python's recursion ends at 1000 calls, of which each level takes several.
+_DEEPEST = 100
+
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
@@ -32,9 +35,19 @@ class Number(float):
 
 
 def load(text: str) -> t.Any:
-    """The value of a JSON text, with each fraction as a ``Number``. ``ValueError`` for an object that has a key twice: of
-    the two, only one could be written back."""
-    return json.loads(text, parse_float=Number, object_pairs_hook=_object)
+    """The value of a JSON text, with each fraction as a ``Number``. ``ValueError`` for an object that has a key twice, of
+    which only one could be written back, and for what is nested too deeply for that."""
+    value = json.loads(text, parse_float=Number, object_pairs_hook=_object)
+    level = [value]
+    for _depth in range(_DEEPEST):
+        level = [child for item in level for child in _children(item)]
+    if level:
+        raise ValueError(f"is nested more than {_DEEPEST} deep, so it cannot be written back")
+    return value
+
+
+def _children(value: t.Any) -> t.Iterable[t.Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _object(pairs: list[tuple[str, t.Any]]) -> dict[str, t.Any]:

@@ -56,6 +56,8 @@ def _becomes(key: str, old: Config, new: Config) -> str:
 
 
 def _value(key: str, of: Config) -> t.Any:
+    if key == "dataDir" and not of.get(key):
+        return _DEFAULTS[key]  # host-local takes an empty one for none
     return of.get(key, _DEFAULTS.get(key))
 
 

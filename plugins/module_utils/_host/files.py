@@ -240,6 +240,8 @@ def folder_state(path: str) -> dict[str, t.Any] | None:
     try:
         info = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            raise NodeError(f"{path} is a symbolic link that leads nowhere") from None
         return None
     if not stat.S_ISDIR(info.st_mode):
         raise NodeError(f"{path} is there but is not a folder")

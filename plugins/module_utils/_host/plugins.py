@@ -110,8 +110,8 @@ def supported_versions(path: str) -> list[str]:
         raise NodeError(f"{path} is not executable")
     result = run([path], stdin='{"cniVersion": "1.0.0"}', env={"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}, timeout=20)
     try:
-        versions = json.loads(result.stdout)["supportedVersions"]
-    except (ValueError, KeyError, TypeError) as error:
+        versions = list(json.loads(result.stdout)["supportedVersions"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         said = (result.stderr or result.stdout).strip().replace("\n", "; ")[:200]
         raise NodeError(f"{path} does not answer VERSION as a CNI plugin does: {said or 'it prints nothing'}") from error
     return [version for version in versions if isinstance(version, str)]

@@ -82,7 +82,7 @@ class CniEntry(Resource):
         return b"".join(files.FileContent(target).chunks()).decode("latin-1")
 
     def restore(self, token: State) -> None:
-        if token is not None:
+        if token is not None and token != self.capture():  # what was not changed needs no room and no permission
             put(os.path.realpath(self.path), token.encode("latin-1"))
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:

@@ -48,6 +48,8 @@ class CniFile(Resource):
         older = files.state(self.aside)
         if older is not None and "sha256" in older:
             files.keep(self.aside, older["sha256"])
+        elif older is not None and older != files.state(self.path):
+            raise NodeError(f"{self.aside} is there already, a symbolic link that leads to {older['symlink']} (expected it taken away)")
 
     def capture(self) -> t.Any:
         older = files.state(self.aside) if self.read() == ENABLED else None
@@ -61,6 +63,10 @@ class CniFile(Resource):
         if older is not None and "sha256" in older and files.state(self.aside) is None:
             rights = {"mode": int(older["mode"], 8), "owner": older["owner"], "group": older["group"]}
             files.write(self.aside, files.kept(older["sha256"]), **rights)
+
+    def found(self, state: State) -> State:
+        """Nobody else gives a file that name."""
+        return ENABLED if state == DISABLED else state
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return self.read() is None  # whoever owns it took it away meanwhile

@@ -81,7 +81,7 @@ class CniForm(Resource):
         for path, file in token.items():
             if file is not None and file != _file(path):
                 files.write(path, files.Bytes(file["data"].encode("latin-1")), mode=int(file["mode"], 8), owner=file["owner"], group=file["group"])
-        for path in [path for path, file in token.items() if file is None]:
+        for path in [path for path, file in token.items() if file is None and os.path.lexists(path)]:
             files.remove(path)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:

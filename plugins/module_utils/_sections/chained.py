@@ -17,7 +17,7 @@ from .._cni import entries, loader, model, splice
 from .._converge import Part, Want
 from .._errors import NodeError, Problem
 from .._host import files
-from .._resources import cni_entry, cni_form
+from .._resources import cni_entry, cni_file, cni_form
 from . import networks
 from .base import STATE, Chosen, Options, Run
 
@@ -81,10 +81,19 @@ def parts(plugin: Plugin, options: Options, run: Run) -> list[Part]:
     if name is None:
         return []
     run.planned.chosen[name] = Chosen(run.prefix, "state" if options["state"] == "absent" else _where(options), options["force"])
+    _refuse_if_aside(plugin, name, "state" if options["state"] == "absent" else _where(options), run)
     own = run.document.desired(networks.NAME, name)
     if own is not None:
         return _in_own_network(plugin, name, own, folder, options, run)
     return _absent(plugin, name, folder, _where(options), run) if options["state"] == "absent" else _present(plugin, name, folder, options, run)
+
+
+def _refuse_if_aside(plugin: Plugin, name: str, option: str, run: Run) -> None:
+    """An entry in a file that is put aside could not be taken out of it, and would come back with the file."""
+    for path in [cni_entry.revive(oid).path for oid in run.document.objects(plugin.name, name) if oid.startswith("cni_entry:")]:
+        if cni_file.CniFile(path).read() == cni_file.DISABLED:
+            expected = "expected it back first, by foreign=report or state=absent of the network that put it aside"
+            run.refuse(option, f"{path} has an entry of ours and is put aside ({expected})")
 
 
 def _where(options: Options) -> str:

@@ -29,11 +29,24 @@ Texts = dict[str, t.Optional[str]]
 
 
 def kept_aside(name: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
-    """Files of others that this network put aside in earlier runs and that are still there: they stay so."""
+    """Files of others that this network put aside in earlier runs and that are still there: they stay so. Those that nobody
+    holds were put aside by a run that was killed, and are held from now on, to be given back one day; so are those that
+    another network put aside and that would come before this one, whatever becomes of the other."""
     if desired.get("foreign") != "disable":
         return []
     held = [cni_file.revive(oid) for oid in run.document.objects(NETWORKS, name) if oid.startswith("cni_file:")]
-    return [Want(resource, cni_file.DISABLED) for resource in held if resource.read() is not None]
+    aside = {resource.id: resource for resource in [*held, *_left_aside(desired, run)]}
+    return [Want(resource, cni_file.DISABLED) for resource in aside.values() if resource.read() is not None]
+
+
+def _left_aside(desired: t.Mapping[str, t.Any], run: Run) -> list[cni_file.CniFile]:
+    folder, own = desired["conf_dir"], desired["filename"]
+    names = [name[: -len(cni_file.SUFFIX)] for name in files.entries(folder) if name.endswith(cni_file.SUFFIX)]
+    order = loader.load_order({own, *names})
+    aside = {name: cni_file.CniFile(os.path.join(folder, name)) for name in order if name != own}
+    ahead = order[: order.index(own)]
+    left = [resource for name, resource in aside.items() if name in ahead or run.document.record(resource.id) is None]
+    return [resource for resource in left if resource.read() == cni_file.DISABLED]
 
 
 def finish(run: Run) -> None:
@@ -118,7 +131,7 @@ class Folder:
         for path, (oid, record) in self._leaving().items():
             name = os.path.basename(path)
             if oid.startswith("cni_file:") and cni_file.revive(oid).read() == cni_file.DISABLED:
-                texts[name] = files.read_text(path + cni_file.SUFFIX)
+                texts[name] = _text(path + cni_file.SUFFIX)
             elif oid.startswith("file:") and record["found"] is None:
                 texts.pop(name, None)
             elif oid.startswith("file:") and loader.is_loadable(name):
@@ -187,12 +200,19 @@ class Folder:
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
         forced = any(chosen.force for chosen in self.run.planned.chosen.values())
-        after = _in_use(self.view, self.after)
-        for name, config in _in_use(self._view(self.before), self.before).items() if not forced else ():
-            reasons = stranding.stranding(config, after.get(name))
+        for name, (config, after) in self._changing().items() if not forced else ():
+            reasons = stranding.stranding(config, after)
             holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
             if holders:
                 self._refuse_to_strand(name, reasons, list(holders.values()))
+
+    def _changing(self) -> dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None]]:
+        """Network -> its configuration before and after, of those that pods get. One of the run that another file has come
+        before meanwhile may still have pods, who are safe as long as it stays what it is."""
+        before, after = ((self._view(texts), texts) for texts in (self.before, self.after))
+        hidden = {name: config for name, config in _valid(*before).items() if name in self.run.planned.chosen}
+        pairs = {name: (config, _valid(*after).get(name)) for name, config in hidden.items()}
+        return {**pairs, **{name: (config, _in_use(*after).get(name)) for name, config in _in_use(*before).items()}}
 
     def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
         chosen = self.run.planned.chosen.get(name)
@@ -205,13 +225,22 @@ class Folder:
 
 def _texts(folder: str) -> Texts:
     names = [name for name in files.entries(folder) if loader.is_loadable(name) and not os.path.isdir(os.path.join(folder, name))]
-    return {name: files.read_text(os.path.join(folder, name)) for name in names}
+    return {name: _text(os.path.join(folder, name)) for name in names}
+
+
+def _text(path: str) -> str | None:
+    """The text of a file, None where a loader cannot read it either: a pipe, which would never end, a socket, a loop of links."""
+    found = files.look(path)
+    try:
+        return files.read_text(path) if found is not None and found.kind == "file" else None
+    except NodeError:
+        return None
 
 
 def _found_text(path: str, found: t.Mapping[str, t.Any]) -> str | None:
     """The text of a file that is given back."""
     if "symlink" in found:
-        return files.read_text(os.path.join(os.path.dirname(path), found["symlink"]))
+        return _text(os.path.join(os.path.dirname(path), found["symlink"]))
     return b"".join(files.kept(found["sha256"]).chunks()).decode("utf-8", "replace")
 
 
@@ -222,7 +251,14 @@ def _plugins(name: str, text: str) -> list[t.Any]:
 
 def _in_use(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:
     """Network -> configuration, of those that pods get. In a folder that does not load any valid one may have pods."""
-    names = view.winners or ([name for name in view.order if name not in view.invalid] if view.error else [])
+    return _valid(view, texts) if view.error and not view.winners else _configs(view.winners, texts)
+
+
+def _valid(view: loader.Verdict, texts: Texts) -> dict[str, dict[str, t.Any]]:
+    return _configs([name for name in view.order if name not in view.invalid], texts)
+
+
+def _configs(names: t.Sequence[str], texts: Texts) -> dict[str, dict[str, t.Any]]:
     found: dict[str, dict[str, t.Any]] = {}
     for name in names:
         config = model.parse(texts[name] or "", name)
@@ -234,7 +270,7 @@ def _data_dir(config: t.Mapping[str, t.Any]) -> str:
     """Where host-local keeps the network's leases."""
     for plugin in config.get("plugins", [config]):
         section = plugin.get("ipam")
-        if isinstance(section, dict) and isinstance(section.get("dataDir"), str):
+        if isinstance(section, dict) and isinstance(section.get("dataDir"), str) and section["dataDir"]:
             return str(section["dataDir"])
     return leases.DATA_DIR
 

@@ -224,6 +224,10 @@ def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str
         if run.document.records(f"cni_entry:{path}#") or run.document.record(f"cni_form:{path}") is not None:
             text = f"{file_name!r} is somebody else's file with an entry of ours in it (expected another name, or first a task with state=absent"
             run.refuse("filename", f"{text} of {' or '.join(f'kubenode.network.{section}' for section in CHAINED)})")
+        aside = cni_file.CniFile(path)
+        if run.document.record(aside.id) is not None and aside.read() == cni_file.DISABLED:
+            text = f"{file_name!r} is the name of somebody else's file that is put aside and is to come back (expected another name"
+            run.refuse("filename", f"{text}, or first a task with foreign=report)")
         holders = run.document.holders(f"file:{path}")
         others = [instance for _section, instance in holders if instance != name and instance not in run.planned.removed_networks]
         if others:
@@ -233,9 +237,21 @@ def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str
 
 def conf_dir(value: str | None, run: Run) -> str:
     folder = normal(value or run.runtime.conf_dir)
-    if folder != run.runtime.conf_dir and run.runtime.source:
+    if not _is_same(folder, run.runtime.conf_dir) and run.runtime.source:
         run.warnings.append(f"{NAME}: the container runtime reads {run.runtime.conf_dir} ({run.runtime.source}), not {folder}")
-    return folder
+    return _as_known(folder, run)
+
+
+def _as_known(folder: str, run: Run) -> str:
+    """The folder as the document or the runtime spells it: by another way, over a symbolic link, each file would seem to be
+    two, and the one that is no longer wanted would take the other one with it."""
+    ours = [run.document.desired(NAME, name) or {} for name in run.document.instances(NAME)]
+    known = [*(desired["conf_dir"] for desired in ours), *map(os.path.dirname, run.planned.parts), run.runtime.conf_dir]
+    return next((spelling for spelling in known if _is_same(spelling, folder)), folder)
+
+
+def _is_same(folder: str, other: str) -> bool:
+    return os.path.realpath(folder) == os.path.realpath(other)
 
 
 def bin_dirs(value: t.Sequence[str] | None, run: Run) -> list[str]:

@@ -38,6 +38,7 @@ OLD = bridge()
     ipam(ranges=[[{"subnet": "10.1.0.0/24"}], [{"subnet": "fd00::/64"}]]),
     ipam(subnet="10.1.0.0/24", rangeEnd="10.1.0.100", routes=[{"dst": "0.0.0.0/0"}]),
     ipam(subnet="10.1.0.0/24", dataDir="/var/lib/cni/networks"),
+    ipam(subnet="10.1.0.0/24", dataDir=""),
 ])  # fmt: skip
 def test_safe(new):
     assert stranding(OLD, new) == []

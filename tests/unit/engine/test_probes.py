@@ -206,3 +206,13 @@ def test_only_reference_plugins_are_run_without_a_command(tmp_path):
     assert log.read_text() == "run VERSION\n"
     assert plugins.probe_reference(str(script)) == Probe(("1.0.0",), "about me")
     assert log.read_text() == "run VERSION\n" * 2 + "run bare\n"
+
+
+@pytest.mark.parametrize("answer", ['{"supportedVersions": 5}', "[" * 100_000, '{"supportedVersions": null}'])
+def test_an_answer_of_another_shape_is_none(tmp_path, answer):
+    (tmp_path / "answer").write_text(answer)
+    script = tmp_path / "plugin"
+    script.write_text(f"#!/bin/sh\ncat {tmp_path}/answer\n")
+    script.chmod(0o755)
+    with pytest.raises(NodeError, match="does not answer VERSION as a CNI plugin does"):
+        plugins.supported_versions(str(script))
