@@ -90,7 +90,9 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.code} {http.client.responses.get(error.code, '')}".rstrip()
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         return _reason(error.reason)
+    if isinstance(error, http.client.InvalidURL) or not isinstance(error, (OSError, http.client.HTTPException)):  # which quote it
+        return "it redirects to what is no URL, or sends what is no HTTP"
     if isinstance(error, TimeoutError) or str(error) == "timed out":
         return f"nothing came for {SILENCE:.0f} s"
     said = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return (str(said).splitlines() or [type(error).__name__])[0]
+    return (str(said).splitlines() or [type(error).__name__])[0][:200]

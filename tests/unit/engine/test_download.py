@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
@@ -58,6 +59,14 @@ def test_what_can_go_wrong_is_told_in_one_line(server, tmp_path, path, reason):
     with pytest.raises(NodeError) as error:
         fetch(f"{server.url}/{path}", tmp_path)
     assert str(error.value) == reason
+
+
+@pytest.mark.parametrize("to", ["http://me:hidden@127.0.0.1:1", "http://127.0.0.1:hidden", "http://hidden host", "http://hid\xfcden"])
+def test_where_a_redirect_leads_is_not_told(server, tmp_path, to):
+    server.moved_to = to
+    with pytest.raises(NodeError) as error:
+        fetch(f"{server.url}/moved/x.tgz", tmp_path)
+    assert not re.search("hid|den", str(error.value))
 
 
 def test_a_silent_server(server, tmp_path, monkeypatch):
