@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
@@ -79,6 +80,14 @@ def test_a_slow_server(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "WHOLE", -1.0)
     with pytest.raises(NodeError, match=r"^it took longer than -1 s$"):
         fetch(f"{server.url}/files/x.tgz", tmp_path)
+
+
+def test_a_header_that_never_ends(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WHOLE", 0.6)
+    begin = time.monotonic()
+    with pytest.raises(NodeError, match=r"^it took longer than 1 s$"):
+        fetch(f"{server.url}/drop/x.tgz", tmp_path)
+    assert time.monotonic() - begin < 3
 
 
 def test_nobody_listens(tmp_path, monkeypatch):
