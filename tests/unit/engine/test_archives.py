@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
+import random
 import tarfile
 
 import pytest
@@ -20,21 +21,22 @@ def packed(compression):
     with tarfile.open(fileobj=made, mode=f"w:{compression}") as archive:
         for name in ("bridge", "portmap"):
             entry = tarfile.TarInfo(name)
-            entry.size = 200_000
-            archive.addfile(entry, io.BytesIO(os.urandom(entry.size)))
-    return bytearray(made.getvalue())
+            entry.size = 20_000
+            archive.addfile(entry, io.BytesIO(random.Random(name).randbytes(entry.size)))
+    return made.getvalue()
 
 
 @pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
-def test_an_archive_that_is_damaged_in_its_middle(tmp_path, compression):
-    data = packed(compression)
-    middle = len(data) // 4
-    data[middle : middle + 2000] = b"\xff" * 2000
-    (tmp_path / "x").write_bytes(data)
-    try:
-        archives.list_files(str(tmp_path / "x"))
-    except NodeError as error:
-        assert "is not a readable tar archive: " in str(error) and "\n" not in str(error)
+def test_whatever_is_damaged_is_told_as_such(tmp_path, compression):
+    chance, whole, passed = random.Random(1), packed(compression), 0
+    for _ in range(200):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= 255
+        (tmp_path / "x").write_bytes(data)
+        with contextlib.suppress(NodeError):
+            archives.list_files(str(tmp_path / "x"))
+            passed += 1
+    assert passed < 200
 
 
 def test_a_sparse_file_of_terabytes(tmp_path):
