@@ -52,17 +52,28 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
     try:
         result = work()
     except InputError as error:
-        module.fail_json(msg=f"nothing was changed: {error}", problems=[problem._asdict() for problem in error.problems])
+        problems = [problem._asdict() for problem in error.problems]
+        module.fail_json(**_as_utf8({"msg": f"nothing was changed: {error}", "problems": problems}))
     except MissingLibrary as error:
         module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
     except KubenodeError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(**_as_utf8({"msg": str(error)}))
     except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
         where = f"{error.filename}: " if error.filename else ""
-        module.fail_json(msg=f"the node could not be read: {where}{error.strerror or error}")
+        module.fail_json(**_as_utf8({"msg": f"the node could not be read: {where}{error.strerror or error}"}))
+    result = _as_utf8(result)
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _as_utf8(value: t.Any) -> t.Any:
+    """The same without what UTF-8 cannot say, as names of files and words of programs may be: Ansible takes no such result."""
+    if isinstance(value, dict):
+        return {_as_utf8(key): _as_utf8(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_utf8(item) for item in value]
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:

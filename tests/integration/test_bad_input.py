@@ -95,7 +95,7 @@ CASES = {
             ({"src": "file:///usr/lib/cni"}, "src: 'file:///usr/lib/cni' is no address of the web (expected http:// or https://, or a path"),
             ({"src": "ftp://me:hidden@mirror.example/x.tgz"}, "src: 'ftp://mirror.example/x.tgz' is no address of the web"),
             ({"src": "https://mirror.example/"}, "src: 'https://mirror.example/' names no file"),
-            ({"src": "https://mirror.example:x/y.tgz"}, "src: is not a URL: Port could not be cast"),
+            ({"src": "https://mirror.example:x/y.tgz"}, "src: is not a URL (expected http:// or https://, a host, and %2F for a slash in a password"),
             ({"src": "https://mirror.example/{os}.tgz"}, "src: 'https://mirror.example/{os}.tgz' has '{os}' in it (expected no braces but {arch}"),
             ({"src": "https://yum.kubernetes.io/x.rpm"}, "Kubernetes' packages left yum.kubernetes.io (expected their successor https://pkgs.k8s.io/"),
             ({"src": "https://packages.cloud.google.com/yum/x.rpm"}, "Kubernetes' packages left packages.cloud.google.com"),

@@ -187,6 +187,23 @@ def test_a_failure_behind_the_package_takes_it_away_again(debian):
     assert listing(debian, OPT) == before
 
 
+def test_half_of_a_package_is_taken_away_again(tmp_path, binaries):
+    packages.deb(tmp_path, "containernetworking-plugins", "1.1.1-1", binaries, LIB, script="#!/bin/sh\nexit 1\n")
+    with Node() as node:
+        packages.use_apt(node, tmp_path)
+        failed = plugins(node, package="auto", bin_dir=OPT)
+        assert failed["failed"] and failed["msg"].endswith("the node is as it was")
+        assert not node.exists(f"{LIB}/bridge") and not node.exists(f"{OPT}/bridge")
+
+
+def test_half_of_a_package_that_was_there_is_made_whole_and_stays(debian):
+    debian.run(["sh", "-c", "cd /run && apt-get download containernetworking-plugins && dpkg --unpack *.deb"])
+    assert "package:containernetworking-plugins" in resources(plugins(debian, package="auto", bin_dir=OPT))
+    assert deb_installed(debian, "containernetworking-plugins")
+    plugins(debian, bin_dir=OPT, state="absent")
+    assert deb_installed(debian, "containernetworking-plugins") and not debian.exists(f"{OPT}/bridge")
+
+
 # From one source to another
 
 

@@ -48,8 +48,8 @@ def rpm(repository: Path, name: str, version: str, binaries: Path | None, folder
     _run("createrepo_c", "--quiet", str(repository))
 
 
-def deb(repository: Path, name: str, version: str, binaries: Path | None, folder: str, more: str = "") -> None:
-    """Adds a Debian package to a repository. Without binaries it is an empty one."""
+def deb(repository: Path, name: str, version: str, binaries: Path | None, folder: str, more: str = "", *, script: str = "") -> None:
+    """Adds a Debian package to a repository. Without binaries it is an empty one; ``script`` is to be run to configure it."""
     root = repository / ".build"
     (root / "DEBIAN").mkdir(parents=True)
     if binaries:
@@ -57,6 +57,9 @@ def deb(repository: Path, name: str, version: str, binaries: Path | None, folder
     arch = _run("dpkg", "--print-architecture").strip()
     control = f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\nMaintainer: nobody <nobody@example.com>\n{more}Description: for tests\n"
     (root / "DEBIAN" / "control").write_text(control)
+    if script:
+        (root / "DEBIAN" / "postinst").write_text(script)
+        (root / "DEBIAN" / "postinst").chmod(0o755)
     _run("dpkg-deb", "--build", "-Znone", "--root-owner-group", str(root), str(repository))
     shutil.rmtree(root)
     (repository / "Packages").write_text(_run("apt-ftparchive", "packages", ".", cwd=repository))

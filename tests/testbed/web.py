@@ -30,6 +30,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         first, _slash, name = self.path.lstrip("/").partition("?")[0].partition("/")
         if first == "silent":
             time.sleep(self.server.silence)
+        elif first == "drop":
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(50):
+                    time.sleep(0.1)
+                    self.wfile.write(b"x")
         elif first == "moved":
             self._redirect(f"{self.server.moved_to}/files/{name}")
         elif first in ("circle", "local"):

@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
+import socket
+import threading
 import time
 import typing as t
 import urllib.error
@@ -46,29 +49,80 @@ def fetch_text(url: str, *, limit: int) -> str:
 def _chunks(url: str, limit: int) -> t.Iterator[bytes]:
     end, total = time.monotonic() + WHOLE, 0
     try:
-        with _open(url) as response:
+        with _cut_off(WHOLE) as sockets, _open(url, sockets) as response:
             announced = response.headers.get("Content-Length")
             for chunk in iter(lambda: response.read1(CHUNK), b""):
                 total += len(chunk)
                 if total > limit:
                     raise NodeError(f"it is larger than {limit / 1e6:.0f} MB")
-                if time.monotonic() > end:
-                    raise NodeError(f"it took longer than {WHOLE:.0f} s")
+                _check_time(end)
                 yield chunk
+            _check_time(end)  # what was cut off looks like an end
         if announced is not None and announced.isdigit() and total < int(announced):
             raise NodeError(f"the connection ended after {total} of {announced} bytes")
     except (OSError, http.client.HTTPException, ValueError) as error:
+        _check_time(end)
         raise NodeError(_reason(error)) from error
 
 
-def _open(url: str) -> t.Any:
+def _check_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise NodeError(f"it took longer than {WHOLE:.0f} s")
+
+
+@contextlib.contextmanager
+def _cut_off(seconds: float) -> t.Iterator[list[socket.socket]]:
+    """Ends the connections in the list when the time is over: a header that comes byte by byte is never silent for long."""
+    sockets: list[socket.socket] = []
+
+    def end() -> None:
+        for connection in sockets:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield sockets
+    finally:
+        timer.cancel()
+
+
+def _open(url: str, sockets: list[socket.socket]) -> t.Any:
     parts = urllib.parse.urlsplit(url)
     user, _at, host = parts.netloc.rpartition("@")
     request = urllib.request.Request(urllib.parse.urlunsplit((*parts[:1], host, *parts[2:])), headers={"User-Agent": "kubenode.network"})
     if user:
         # Not for the host that a redirect leads to.
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(urllib.parse.unquote(user).encode()).decode()}")
-    return urllib.request.build_opener(_Redirects).open(request, timeout=SILENCE)
+    return urllib.request.build_opener(_Redirects, _Http(sockets), _Https(sockets)).open(request, timeout=SILENCE)
+
+
+class _Noted:
+    """Notes the sockets of its connections in a list."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        super().__init__()
+        self.sockets = sockets
+
+    def do_open(self, http_class: t.Any, req: t.Any, **options: t.Any) -> t.Any:
+        sockets = self.sockets
+
+        class Connection(http_class):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                sockets.append(self.sock)
+
+        return super().do_open(Connection, req, **options)  # type: ignore[misc]
+
+
+class _Http(_Noted, urllib.request.HTTPHandler):
+    pass
+
+
+class _Https(_Noted, urllib.request.HTTPSHandler):
+    pass
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -90,7 +144,9 @@ def _reason(error: Exception) -> str:
         return f"HTTP {error.code} {http.client.responses.get(error.code, '')}".rstrip()
     if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception):
         return _reason(error.reason)
+    if isinstance(error, http.client.InvalidURL) or not isinstance(error, (OSError, http.client.HTTPException)):  # which quote it
+        return "it redirects to what is no URL, or sends what is no HTTP"
     if isinstance(error, TimeoutError) or str(error) == "timed out":
         return f"nothing came for {SILENCE:.0f} s"
     said = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
-    return (str(said).splitlines() or [type(error).__name__])[0]
+    return (str(said).splitlines() or [type(error).__name__])[0][:200]

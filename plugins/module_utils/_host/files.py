@@ -22,6 +22,7 @@ from .._errors import NodeError
 #: Contents that were found on the node and may be wanted back, each under its SHA-256.
 STORE = "/var/lib/kubenode-network/found"
 CHUNK = 1 << 20
+LONGEST_TEXT = 64 << 20  # bytes
 #: There where SELinux is on.
 SELINUX = "/sys/fs/selinux/enforce"
 
@@ -65,14 +66,24 @@ def sha256_of(path: str) -> str:
 
 
 def read_text(path: str) -> str | None:
-    """The file's text, None when there is none; bytes that are not UTF-8 are replaced."""
+    """The file's text, None when there is none; bytes that are not UTF-8 are replaced. A pipe would be waited for, and a
+    device read without end, so nothing but a file is read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace", opener=_without_waiting) as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                raise NodeError(f"{path} cannot be read: it is neither a file nor a link to one")
+            if info.st_size > LONGEST_TEXT:
+                raise NodeError(f"{path} cannot be read: it has more than {LONGEST_TEXT >> 20} MiB (expected a text)")
             return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def read_bytes(path: str) -> bytes | None:

@@ -13,6 +13,7 @@ SETTINGS. Deadlines count from the call's begin.
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
@@ -38,7 +39,7 @@ class GrpcError(NodeError):
 
     def __init__(self, message: str, code: int | None = None) -> None:
         self.code = code
-        super().__init__(message)
+        super().__init__("; ".join(message.splitlines()))
 
 
 def unary(path: str, method: str, message: bytes, seconds: float = 10.0) -> bytes:
@@ -92,7 +93,7 @@ class _Call:
         """The answer, once the stream has ended."""
         status, said = self.fields.get("grpc-status", "0"), urllib.parse.unquote(self.fields.get("grpc-message", ""))
         if status != "0":
-            raise GrpcError(f"{self.path} refused {method} with gRPC status {status}: {said}", int(status) if status.isdigit() else None)
+            raise GrpcError(f"{self.path} refused {method} with gRPC status {status}: {said}", int(status) if re.fullmatch("[0-9]{1,9}", status) else None)
         if self.fields.get(":status", "200") != "200":
             raise self._error(f"answered {method} with HTTP status {self.fields[':status']}")
         if len(self.body) < 5 or self.body[0] or len(self.body) != 5 + int.from_bytes(self.body[1:5], "big"):

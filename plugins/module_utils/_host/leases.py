@@ -149,7 +149,7 @@ def plugin_lock(folder: str, seconds: float = 60) -> t.Iterator[None]:
     DEL waits for it, it is to be held for a moment only."""
     path = os.path.join(folder, "lock")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o750)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o750)
     except OSError as error:
         raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     end = time.monotonic() + seconds
@@ -186,7 +186,7 @@ def namespace_alive(path: str) -> bool | None:
         return True if os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev else None
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:
+    except (OSError, ValueError):  # the latter for what no path can be
         return None
 
 

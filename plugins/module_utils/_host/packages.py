@@ -128,9 +128,15 @@ def distribution() -> list[str]:
     return [*said.get("ID", "").split(), *said.get("ID_LIKE", "").split()]
 
 
-def is_installed(name: str, manager: str) -> bool:
+def is_whole(name: str, manager: str) -> bool | None:
+    """Whether all of a package is installed, None when nothing is. dpkg leaves half of one where an installation fails."""
     result = process.run(_filled(_database(manager).installed, name))
-    return result.returncode == 0 and not ("dpkg" in _database(manager).installed[0] and result.stdout != "installed")
+    if result.returncode != 0:
+        return None
+    if "dpkg" not in _database(manager).installed[0]:
+        return True
+    nothing, whole = ("", "not-installed", "config-files"), ("installed", "triggers-awaited", "triggers-pending")
+    return None if result.stdout in nothing else result.stdout in whole
 
 
 def files_of(name: str, manager: str) -> list[str]:

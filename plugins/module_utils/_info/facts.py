@@ -170,9 +170,9 @@ class _Gathering:
         name, path, entry = program
         try:
             probe = self.probes.of(path, plugins.probe_reference if name in PLUGINS else plugins.probe)
+            return Binary(name, path, entry, probe.versions, releases.recognise(name, probe.versions, probe.about, probe.tags))
         except SOFT as error:
             return Binary(name, path, entry, error=str(error))
-        return Binary(name, path, entry, probe.versions, releases.recognise(name, probe.versions, probe.about, probe.tags))
 
     # loaders and networks
 

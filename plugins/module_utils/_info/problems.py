@@ -73,7 +73,7 @@ _ORDER = (ERROR, WARNING, INFO)
 def find(facts: Facts) -> list[dict[str, t.Any]]:
     """``[{"pitfall", "name", "severity", "object", "message"}]``, the worst first."""
     found = [
-        {"pitfall": pitfall, "name": name, "severity": problem.severity, "object": problem.object, "message": problem.message}
+        {"pitfall": pitfall, "name": name, "severity": problem.severity, "object": problem.object, "message": "; ".join(problem.message.splitlines())}
         for name, (pitfall, look) in TABLE.items()
         for problem in _looked(name, look, facts)
     ]

@@ -13,21 +13,25 @@ from .._resource import Resource, State
 
 
 class Package(Resource):
-    """A package of the distribution, whatever its version. State: ``{"installed": True}``."""
+    """A package of the distribution, whatever its version. State: ``{"installed": True}``; False for half of one."""
 
     def __init__(self, name: str, manager: str) -> None:
         self.id = f"package:{name}"
         self.name, self.manager = name, manager
 
     def read(self) -> State:
-        return {"installed": True} if packages.is_installed(self.name, self.manager) else None
+        whole = packages.is_whole(self.name, self.manager)
+        return None if whole is None else {"installed": whole}
 
     def write(self, state: State) -> None:
-        if state is not None:
+        if state is not None and state["installed"]:
             packages.install(self.name, self.manager)
-        elif self.read() is not None:
+        elif state is None and self.read() is not None:
             packages.remove(self.name, self.manager)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
-        """A package that others need by now stays: to remove it would remove them."""
-        return found is None and self.read() is not None and packages.is_needed(self.name, self.manager)
+        """A package that others need by now stays: to remove it would remove them. So does one of which half was there, which
+        nobody can want back."""
+        if found is not None:
+            return not found["installed"]
+        return self.read() is not None and packages.is_needed(self.name, self.manager)

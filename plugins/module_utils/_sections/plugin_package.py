@@ -81,7 +81,7 @@ def supply(options: Options, run: Run) -> Supply | None:
         return None
     name, folder = chosen
     try:
-        installed = packages.is_installed(name, tool)
+        installed = packages.is_whole(name, tool) is True
         if not installed:
             _refuse_legacy(name, tool, run)
         return _look_into(name, folder, tool, options, run, installed=installed) if not run.problems else None

@@ -75,13 +75,13 @@ def _check_url(name: str, text: str) -> list[Problem]:
     try:
         url = urllib.parse.urlsplit(text)
         host, _port = url.hostname, url.port
-    except ValueError as error:
-        return [Problem(name, f"is not a URL: {error} (expected http:// or https:// and what follows)")]
+    except ValueError:  # which quotes what a password with a slash in it looks like
+        return [Problem(name, "is not a URL (expected http:// or https://, a host, and %2F for a slash in a password, %23 for a #, %3F for a ?)")]
     if url.scheme not in ("http", "https"):
         return [Problem(name, f"{shown(text)!r} is no address of the web (expected http:// or https://, or a path for a file)")]
     if host in LEGACY_HOSTS:
         return [Problem(name, f"{shown(text)!r} is gone: Kubernetes' packages left {host} (expected their successor {SUCCESSOR})")]
-    unknown = re.search(r"\{(?!arch\}|version\})[^}]*\}?", text)
+    unknown = re.search(r"\{(?!arch\}|version\})[^}]*\}?", text.rpartition("@")[2])
     if unknown:
         return [Problem(name, f"{shown(text)!r} has {unknown.group()!r} in it (expected no braces but {{arch}} and {{version}})")]
     if not host or not archive_name(text) or re.search(r"[\x00-\x20\x7f]", text):

@@ -226,6 +226,15 @@ def test_what_goes_wrong_is_said(path, data, text):
     assert text in str(error.value)
 
 
+@pytest.mark.parametrize("status", ["\u00b2", "9" * 5000, "-1", ""])
+def test_a_status_that_is_no_number(path, status):
+    fields = b"".join(grpc._never_indexed(name, value)[:1] + grpc._integer(len(name), 7) + name.encode()
+                      + grpc._integer(len(value.encode()), 7) + value.encode() for name, value in [("grpc-status", status), ("grpc-message", "a%0Ab")])
+    with peer(path, SETTINGS + frame(HEADERS, 5, fields)), pytest.raises(grpc.GrpcError, match=r"with gRPC status .*: a; b$") as error:
+        grpc.unary(path, METHOD, b"", 2)
+    assert error.value.code is None
+
+
 def test_no_more_is_taken_than_fits(path, monkeypatch):
     monkeypatch.setattr(grpc, "_ANSWER_LIMIT", 1 << 20)
     with pytest.raises(grpc.GrpcError, match="sent more than 1 MiB"):

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils import _door
 from ansible_collections.kubenode.network.plugins.module_utils._converge import ApplyError, Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
-from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError, Problem
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
 from ansible_collections.kubenode.network.plugins.module_utils._resources.file import revive
@@ -121,3 +122,28 @@ def test_a_run_holds_the_lock_from_its_first_look_and_a_look_alone_needs_none(tm
     section = Recording(lock)
     _door.execute([(section, {}, "")], check=check)
     assert section.held == [not check] and not is_held(lock)
+
+
+class Ended(Exception):
+    pass
+
+
+class Answering(Recording):
+    """Keeps what the module ends with."""
+
+    def exit_json(self, **result):
+        raise Ended(result)
+
+    fail_json = exit_json
+
+
+@pytest.mark.parametrize("error", [NodeError("\udcff"), OSError(2, "gone", "/\udcff"), InputError([Problem("\udcff", "\udcff")]), None])
+def test_what_no_utf_8_can_say_is_no_reason_to_refuse_an_answer(tmp_path, error):
+    def work():
+        if error is not None:
+            raise error
+        return {"warnings": [], "names": {"\udcff": ["a", ("\ud800", 1)]}}
+
+    with pytest.raises(Ended) as ended:
+        _door.answer(Answering(tmp_path), work)
+    assert "udcff" in json.dumps(ended.value.args[0], ensure_ascii=False).encode().decode()

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import time
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
@@ -60,6 +62,14 @@ def test_what_can_go_wrong_is_told_in_one_line(server, tmp_path, path, reason):
     assert str(error.value) == reason
 
 
+@pytest.mark.parametrize("to", ["http://me:hidden@127.0.0.1:1", "http://127.0.0.1:hidden", "http://hidden host", "http://hid\xfcden"])
+def test_where_a_redirect_leads_is_not_told(server, tmp_path, to):
+    server.moved_to = to
+    with pytest.raises(NodeError) as error:
+        fetch(f"{server.url}/moved/x.tgz", tmp_path)
+    assert not re.search("hid|den", str(error.value))
+
+
 def test_a_silent_server(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "SILENCE", 0.2)
     with pytest.raises(NodeError, match=r"^nothing came for 0 s$"):
@@ -70,6 +80,14 @@ def test_a_slow_server(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "WHOLE", -1.0)
     with pytest.raises(NodeError, match=r"^it took longer than -1 s$"):
         fetch(f"{server.url}/files/x.tgz", tmp_path)
+
+
+def test_a_header_that_never_ends(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "WHOLE", 0.6)
+    begin = time.monotonic()
+    with pytest.raises(NodeError, match=r"^it took longer than 1 s$"):
+        fetch(f"{server.url}/drop/x.tgz", tmp_path)
+    assert time.monotonic() - begin < 3
 
 
 def test_nobody_listens(tmp_path, monkeypatch):

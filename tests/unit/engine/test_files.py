@@ -220,6 +220,18 @@ def test_text_is_read_whatever_its_bytes(tmp_path):
         files.read_text(str(tmp_path))
 
 
+def test_text_is_neither_waited_for_nor_read_without_end(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(NodeError, match=rf"{name} cannot be read: it is neither a file nor a link to one$"):
+            files.read_text(str(tmp_path / name))
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(NodeError, match=r"large cannot be read: it has more than 64 MiB"):
+        files.read_text(str(tmp_path / "large"))
+
+
 # Folders
 
 

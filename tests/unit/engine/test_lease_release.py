@@ -385,3 +385,10 @@ def test_a_plugin_that_hangs_with_its_lock_is_not_waited_for_without_end(orphane
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(NodeError, match=r"a plugin has held .*/lock for 0.2 s"):
             orphaned.run()
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for(place):
+    place.lease("10.244.1.5", A)
+    (place.folder / "lock").unlink()
+    os.mkfifo(place.folder / "lock")
+    assert addresses(place.run()["released"]) == ["10.244.1.5"]

@@ -208,6 +208,7 @@ def test_a_namespace_is_alive_dead_or_unknown(tmp_path):
     assert leases.namespace_alive("/proc/self/status/x") is False
     (tmp_path / "cni-1").touch()  # what is left of an unmounted one, or of one that is mounted elsewhere only
     assert leases.namespace_alive(str(tmp_path / "cni-1")) is None
+    assert leases.namespace_alive("/run\0") is None is leases.namespace_alive("/run/\ud800")
 
 
 def test_a_sandbox_is_what_its_leases_and_attachments_say(place):

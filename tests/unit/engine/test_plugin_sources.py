@@ -39,6 +39,12 @@ def test_a_file_of_checksums(text, digits):
     assert plugin_source.digits_for("x.tgz", text) == digits
 
 
+@pytest.mark.parametrize("part", ["hid/den", "hid#den", "hid?den", "hid\u2100den", "hid[den", "{hidden}", "hid den"])
+def test_a_password_that_no_url_can_have_is_not_told(part):
+    options = {"src": f"https://me:{part}@mirror.example/x.tgz", "checksum": None, "plugins": None, "version": None}
+    assert not re.search("hid|den", "".join(map(str, plugin_source.check(options))))
+
+
 REPO = "[k]\nname=x\nbaseurl={}\n{}gpgkey=https://packages.cloud.google.com/yum/doc/yum-key.gpg\n"
 GONE = "https://packages.cloud.google.com/yum/repos/kubernetes-el7-$basearch"
 
