@@ -186,21 +186,25 @@ class Folder:
 
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
-        forced = any(chosen.force for chosen in self.run.planned.chosen.values())
+        chosen = self.run.planned.chosen
         after = _in_use(self.view, self.after)
-        for name, config in _in_use(self._view(self.before), self.before).items() if not forced else ():
+        for name, config in _in_use(self._view(self.before), self.before).items():
             reasons = stranding.stranding(config, after.get(name))
             holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
-            if holders:
-                self._refuse_to_strand(name, reasons, list(holders.values()))
+            if not holders:
+                continue
+            what = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(list(holders.values()))}"
+            if chosen[name].force if name in chosen else any(one.force for one in chosen.values()):
+                self.run.warnings.append(f"networks: {what} (forced)")
+            else:
+                self._refuse_to_strand(name, what)
 
-    def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
+    def _refuse_to_strand(self, name: str, what: str) -> None:
         chosen = self.run.planned.chosen.get(name)
         if chosen is None:  # another network of the run takes its place
             first = next(iter(self.run.planned.chosen.values()))
             chosen = Chosen(first.prefix, "name", first.force)
-        text = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(holders)} (expected these pods to be moved away first, or force=true)"
-        self._problem(chosen, chosen.option, text)
+        self._problem(chosen, chosen.option, f"{what} (expected these pods to be moved away first, or force=true)")
 
 
 def _texts(folder: str) -> Texts:
