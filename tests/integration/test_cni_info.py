@@ -168,7 +168,7 @@ CASES = {
     "2-temporary-left": Case(both(put(f"{CONF_DIR}/.10-mynet.conflist.0a1b2c3d.tmp", "{"), run(f"touch -d @1 {CONF_DIR}/.10-mynet.conflist.0a1b2c3d.tmp")),
                              "info", ".10-mynet.conflist.0a1b2c3d.tmp was left by a run that was killed"),
     "3-file-first": Case(put(f"{CONF_DIR}/05-calico.conflist", name="calico"), "warning", "05-calico.conflist sorts before 10-mynet.conflist", base=ours),
-    "3-file-sibling": Case(put(f"{CONF_DIR}/10-mynet.conf", LOOPBACK), "warning", "/10-mynet.conf has the stem of 10-mynet.conflist and comes before it"),
+    "3-file-sibling": Case(put(f"{CONF_DIR}/10-mynet.conf", LOOPBACK), "warning", "/10-mynet.conf is 10-mynet.conflist with another extension"),
     "3-file-shadowed": Case(put(f"{CONF_DIR}/50-other.conflist", name="other"), "info", "/50-other.conflist is not used, 10-mynet.conflist is"),
     "4-vendor-file": Case(put(f"{CONF_DIR}/87-podman-bridge.conflist", name="podman"), "info", "87-podman-bridge.conflist is a default of podman"),
     "4-vendor-file-b": Case(put(f"{CONF_DIR}/10-containerd-net.conflist", name="c"), "warning", "is a default of containerd and is the pod network"),

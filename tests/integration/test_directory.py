@@ -105,6 +105,12 @@ def test_to_report_is_the_default_and_brings_back(node):
     assert not [name for name in names(node) if "kubenode" in name]
 
 
+def test_the_same_name_with_another_extension_is_said_to_win(node):
+    put(node, _10_mynet__conf=json.dumps({"cniVersion": "1.0.0", "name": "mynet", "type": "ptp"}))
+    text = "10-mynet.conf is 10-mynet.conflist with another extension and sorts before 10-mynet.conflist, so pods get the network of 10-mynet.conf"
+    assert config(node)["warnings"] == [f"networks: in {CONF_DIR} {text}"]
+
+
 def test_pitfall_5_a_broken_file_ahead_is_named_with_its_place(node):
     put(node, _05_x__conflist='{"name": "x",\n "plugins": [}')
     result = config(node)

@@ -84,7 +84,7 @@ def file_sibling(facts: Facts) -> Found:
     for name in order:
         for twin in loader.siblings(name, order):
             if order.index(twin) < order.index(name):
-                text = f"{at(facts, twin)} has the stem of {name} and comes before it"
+                text = f"{at(facts, twin)} is {name} with another extension, and comes before it"
                 yield Problem(WARNING, twin, text, "keep one; kubenode.network.cni_config foreign=disable puts twins of its file aside")
 
 
