@@ -46,7 +46,7 @@ def range_full(facts: Facts) -> Found:
 def range_small(facts: Facts) -> Found:
     for known in _leased(facts):
         for one in known.sets:
-            if one.total < MAX_PODS:
+            if one.ranges and one.total < MAX_PODS:  # Calico's usePodCidr is no range that a file tells
                 text = f"network {show(known.network)} has {one.total} addresses in {_span(one.ranges)}, kubelet starts up to {MAX_PODS} pods by default"
                 yield Problem(WARNING, known.network, text, "give it a larger range, or kubelet fewer maxPods")
 
