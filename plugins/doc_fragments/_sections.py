@@ -208,6 +208,7 @@ options:
         that has something to clean up for them. Runtimes stop a pod with the configuration of today, not with that of its start.
       - Without it such a change is refused while there are addresses given away or attachments remembered in the network. Changes
         that are safe, such as another MTU or one more plugin, go through.
+      - With it a warning names these pods.
     type: bool
     default: false
   conf_dir:
@@ -298,7 +299,8 @@ options:
   force:
     description:
       - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
-        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network.
+        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network. With it a
+        warning names these pods.
     type: bool
     default: false
   state:
@@ -364,7 +366,8 @@ options:
   force:
     description:
       - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
-        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network.
+        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network. With it a
+        warning names these pods.
     type: bool
     default: false
   state:
@@ -504,8 +507,9 @@ notes:
     before it are undone, and the message says whether that worked.
   - What the collection makes on a node is written down in V(/etc/kubenode-network/node.json), as the last step of the same run.
     For each object this document has whether it was created or adopted, and for an adopted one the state in which it was found.
-  - Removal takes away what was created, and gives what was adopted the state in which it was found. Contents of files that were found
-    are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left alone.
+  - Removal takes away what was created, and gives what was adopted the state in which it was found, unless C(state) says otherwise.
+    Contents of files that were found are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left
+    alone.
 """
 
     # For modules that run by an action plugin of their own.

@@ -183,7 +183,7 @@ CASES = {
             ({"filename": "10-mynet.conf", "plugins": [BRIDGE, {"type": "portmap"}]}, "plugins"),
         ],
         "loopback": [({"loopback": True, "priority": 99, "name": "z"}, "loopback: true would put 99-loopback.conf before 99-z.conflist")],
-        "mode": [({"mode": "0666"}, "mode: '0666' is not a mode for a CNI file (expected 0644 or 0600"), ({"mode": "rw"}, "mode: 'rw'")],
+        "mode": [({"mode": "0666"}, "mode: '0666' is not a mode for a CNI file (expected '0644' or '0600'"), ({"mode": "rw"}, "mode: 'rw'")],
         "conf_dir": [({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"), ({"conf_dir": "/etc/../x"}, "conf_dir: '/etc/../x' is not usable")],
         "bin_dirs": [({"bin_dirs": ["bin"]}, "bin_dirs[0]: 'bin' is not usable"), ({"bin_dirs": ["/nowhere"]}, "'bridge' is not installed in /nowhere")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],

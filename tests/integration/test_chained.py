@@ -394,6 +394,12 @@ def test_files_that_cannot_be_changed_without_a_loss(net):
         assert not diff_dumps(before, node.dump())
 
 
+def test_a_name_that_no_file_has_is_refused_with_the_names_that_are_there(net):
+    net.write(f"{FOLDER}/10-mynet.conf", MYNET)
+    net.write(f"{FOLDER}/99-loopback.conf", LOOPBACK)  # the handbook's has no name
+    assert net.module("portmap", {"network": "nope"})["msg"].endswith(f"network: 'nope' is in no file of {FOLDER} (expected one of mynet)")
+
+
 def test_the_second_network_of_a_name_is_refused(net):
     node = net
     for name in ("10-a.conflist", "20-b.conflist"):

@@ -168,7 +168,7 @@ CASES = {
     "2-temporary-left": Case(both(put(f"{CONF_DIR}/.10-mynet.conflist.0a1b2c3d.tmp", "{"), run(f"touch -d @1 {CONF_DIR}/.10-mynet.conflist.0a1b2c3d.tmp")),
                              "info", ".10-mynet.conflist.0a1b2c3d.tmp was left by a run that was killed"),
     "3-file-first": Case(put(f"{CONF_DIR}/05-calico.conflist", name="calico"), "warning", "05-calico.conflist sorts before 10-mynet.conflist", base=ours),
-    "3-file-sibling": Case(put(f"{CONF_DIR}/10-mynet.conf", LOOPBACK), "warning", "/10-mynet.conf has the stem of 10-mynet.conflist and comes before it"),
+    "3-file-sibling": Case(put(f"{CONF_DIR}/10-mynet.conf", LOOPBACK), "warning", "/10-mynet.conf is 10-mynet.conflist with another extension"),
     "3-file-shadowed": Case(put(f"{CONF_DIR}/50-other.conflist", name="other"), "info", "/50-other.conflist is not used, 10-mynet.conflist is"),
     "4-vendor-file": Case(put(f"{CONF_DIR}/87-podman-bridge.conflist", name="podman"), "info", "87-podman-bridge.conflist is a default of podman"),
     "4-vendor-file-b": Case(put(f"{CONF_DIR}/10-containerd-net.conflist", name="c"), "warning", "is a default of containerd and is the pod network"),
@@ -233,7 +233,7 @@ CASES = {
                            "IPv4 rules of CNI plugins or kube-proxy are in nf_tables (CNI-HOSTPORT-DNAT) and in legacy tables (KUBE-SERVICES)"),
     "forwarding-off": Case(run("sysctl -qw net.ipv4.ip_forward=0"), "error", "net.ipv4.ip_forward is 0, so pods of 'mynet' reach nothing", base=pod),
     "ipv6-off": Case(run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"), "error", "net.ipv6.conf.default.disable_ipv6 is 1, but network 'mynet'"),
-    "file-mode": Case(run(f"chmod 644 {FILE}"), "info", "10-mynet.conflist has mode 0644; the CIS benchmark for Kubernetes (1.1.9) expects 0600"),
+    "file-mode": Case(run(f"chmod 644 {FILE}"), "info", "10-mynet.conflist has mode 0644; the CIS benchmark for Kubernetes (1.1.9) expects 0600 (chmod 600)"),
 }  # fmt: skip
 
 
@@ -269,6 +269,12 @@ def test_a_healthy_node_has_no_problem_but_what_is_good_to_know(node):
     result = look(node)
     assert names(result) == {"masquerade-in-cluster"}
     assert [item["fact"] for item in result["unavailable"]] == ["status of the runtime"]
+
+
+def test_a_range_that_only_calico_knows_is_not_called_small(node):
+    config = {"cniVersion": "0.4.0", "name": "k8s-pod-network", "plugins": [{"type": "calico", "ipam": {"type": "host-local", "subnet": "usePodCidr"}}]}
+    node.write(f"{CONF_DIR}/10-calico.conflist", json.dumps(config))
+    assert not named(look(node), "range-small")
 
 
 def test_a_node_that_this_collection_made_has_no_problem(node):

@@ -105,6 +105,12 @@ def test_to_report_is_the_default_and_brings_back(node):
     assert not [name for name in names(node) if "kubenode" in name]
 
 
+def test_the_same_name_with_another_extension_is_said_to_win(node):
+    put(node, _10_mynet__conf=json.dumps({"cniVersion": "1.0.0", "name": "mynet", "type": "ptp"}))
+    text = "10-mynet.conf is 10-mynet.conflist with another extension and sorts before 10-mynet.conflist, so pods get the network of 10-mynet.conf"
+    assert config(node)["warnings"] == [f"networks: in {CONF_DIR} {text}"]
+
+
 def test_pitfall_5_a_broken_file_ahead_is_named_with_its_place(node):
     put(node, _05_x__conflist='{"name": "x",\n "plugins": [}')
     result = config(node)
@@ -215,7 +221,9 @@ def test_pitfall_11_and_12_a_change_that_cuts_off_pods_is_refused(living, name):
         text = f"plugins: {reason}, but the network 'mynet' has {pods} (expected these pods to be moved away first, or force=true)"
         assert result["msg"] == f"nothing was changed: {text}"
     assert not diff_dumps(before, living.dump())
-    assert not config(living, check=True, plugins=plugins, force=True).get("failed")
+    forced = config(living, check=True, plugins=plugins, force=True)
+    assert not forced.get("failed")
+    assert f"networks: {reason}, but the network 'mynet' has {pods} (forced)" in forced["warnings"]
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -261,6 +269,18 @@ def test_a_new_pod_cidr_is_refused_by_the_option_that_says_it(node):
         assert "subnet 10.244.1.0/24 would go, but the network 'kubenet' has 1 pod: 10.244.1.2 of " in result["msg"]
         assert not diff_dumps(before, node.dump())
         assert node.module("node_network", {**other_cidr, "force": True})["changed"]
+
+
+def test_force_of_one_network_is_not_that_of_another(node):
+    def networks(subnet, force):
+        return {"networks": [{"name": "first", "plugins": MYNET, "force": force},
+                             {"name": "second", "priority": 20, "plugins": bridge(bridge="cni1", ipam={"type": "host-local", "subnet": subnet})}]}
+
+    node.write("/etc/containerd/config.toml", 'version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\nmax_conf_num = 0\n')
+    assert node.module("node_network", networks("10.244.2.0/24", False))["changed"]
+    with node.pod("a", network=f"{CONF_DIR}/20-second.conflist"):
+        result = node.module("node_network", networks("10.244.3.0/24", True))
+    assert result["msg"].startswith("nothing was changed: networks[1].plugins: subnet 10.244.2.0/24 would go, but the network 'second' has 1 pod: ")
 
 
 @pytest.mark.parametrize("whose", ["ours", "theirs"])

@@ -66,11 +66,12 @@ def _finding(loader: Loader, verdict: Verdict, texts: Texts, name: str, twin: st
         return Finding(name, BROKEN, f"{name} comes before {behind} and is not valid, {loader.name} {what}: {verdict.invalid[name]}")
     if behind is not None and _is_meant_first(name, texts):
         return None
+    effect = f", so pods get the network of {name}" if name == verdict.winner else ""
     if twin is not None:
-        return Finding(name, SIBLING, f"{name} has the stem of {twin} in another extension (the file in byte order wins)", behind is not None)
+        place = "" if behind is None else f" and sorts before {behind}{effect}"
+        return Finding(name, SIBLING, f"{name} is {twin} with another extension{place}", behind is not None)
     if behind is not None:
         whose = f" (a default of {VENDOR_FILES[name]})" if name in VENDOR_FILES else ""
-        effect = f", so pods get the network of {name}" if name == verdict.winner else ""
         return Finding(name, FIRST, f"{name}{whose} sorts before {behind}{effect}")
     if name in VENDOR_FILES:
         return Finding(name, VENDOR, f"{name} is a default of {VENDOR_FILES[name]} and would be the pod network if it came first", False)

@@ -84,7 +84,7 @@ def file_sibling(facts: Facts) -> Found:
     for name in order:
         for twin in loader.siblings(name, order):
             if order.index(twin) < order.index(name):
-                text = f"{at(facts, twin)} has the stem of {name} and comes before it"
+                text = f"{at(facts, twin)} is {name} with another extension, and comes before it"
                 yield Problem(WARNING, twin, text, "keep one; kubenode.network.cni_config foreign=disable puts twins of its file aside")
 
 
@@ -178,4 +178,4 @@ def file_mode(facts: Facts) -> Found:
         entry = facts.folder.entries.get(name)
         if entry is not None and entry.mode & 0o177:
             text = f"{at(facts, name)} has mode {entry.mode:04o}; the CIS benchmark for Kubernetes (1.1.9) expects 0600"
-            yield Problem(INFO, name, text, "kubenode.network.cni_config mode=0600")
+            yield Problem(INFO, name, text, "mode: '0600' in kubenode.network.cni_config" if name in facts.folder.ours else "chmod 600")

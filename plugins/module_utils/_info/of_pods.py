@@ -46,7 +46,7 @@ def range_full(facts: Facts) -> Found:
 def range_small(facts: Facts) -> Found:
     for known in _leased(facts):
         for one in known.sets:
-            if one.total < MAX_PODS:
+            if one.ranges and one.total < MAX_PODS:  # Calico's usePodCidr is no range that a file tells
                 text = f"network {show(known.network)} has {one.total} addresses in {_span(one.ranges)}, kubelet starts up to {MAX_PODS} pods by default"
                 yield Problem(WARNING, known.network, text, "give it a larger range, or kubelet fewer maxPods")
 
@@ -102,7 +102,7 @@ def mtu_too_large(facts: Facts) -> Found:
             if isinstance(mtu, int) and uplink is not None and mtu > uplink.mtu:
                 said = "" if plugin.get("mtu") else ", since it names none,"
                 text = f"pods of {show(network.name)} in {network.file} get MTU {mtu}{said} but {uplink.name}, by which they leave, has {uplink.mtu}"
-                yield Problem(WARNING, network.file, text, "set mtu in kubenode.network.cni_config, or mtu=auto in kubenode.network.kubenet_bridge")
+                yield Problem(WARNING, network.file, text, "set the key mtu of its plugin in kubenode.network.cni_config, or mtu=auto in kubenode.network.kubenet_bridge")
 
 
 def _bridge(plugin: Config) -> str:

@@ -133,7 +133,7 @@ def _missing(option: str, what: str, there: t.Iterable[str], run: Run) -> None:
     if run.check:
         run.warnings.append(f"{option}: {what} yet; a task with kubenode.network.cni_config has to come before this one")
         return
-    expected = ", ".join(sorted(there)) or "none, the folder has no valid network"
+    expected = ", ".join(sorted(filter(None, there))) or "none, the folder has no valid network"
     run.refuse(option, f"{what} (expected one of {expected})")
 
 

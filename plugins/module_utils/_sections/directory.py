@@ -189,8 +189,10 @@ class Folder:
 
     def _report_successor(self) -> None:
         winner = self.view.winner
-        if self.path in self.run.planned.removed_networks.values() and winner and winner not in self.main:
-            self.run.warnings.append(f"{NETWORKS}: new pods now get the network of {winner} in {self.path}")
+        if self.path not in self.run.planned.removed_networks.values() or winner in self.main:
+            return
+        what = f"get the network of {winner}" if winner else f"cannot start, {self.view.error}"
+        self.run.warnings.append(f"{NETWORKS}: new pods now {what} in {self.path}")
 
     def check_loopback(self) -> None:
         if self.view.winner == LOOPBACK_FILE:
@@ -199,12 +201,17 @@ class Folder:
 
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
-        forced = any(chosen.force for chosen in self.run.planned.chosen.values())
-        for name, (config, after) in self._changing().items() if not forced else ():
+        chosen = self.run.planned.chosen
+        for name, (config, after) in self._changing().items():
             reasons = stranding.stranding(config, after)
             holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
-            if holders:
-                self._refuse_to_strand(name, reasons, list(holders.values()))
+            if not holders:
+                continue
+            what = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(list(holders.values()))}"
+            if chosen[name].force if name in chosen else any(one.force for one in chosen.values()):
+                self.run.warnings.append(f"networks: {what} (forced)")
+            else:
+                self._refuse_to_strand(name, what)
 
     def _changing(self) -> dict[str, tuple[dict[str, t.Any], dict[str, t.Any] | None]]:
         """Network -> its configuration before and after, of those that pods get. One of the run that another file has come
@@ -214,13 +221,12 @@ class Folder:
         pairs = {name: (config, _valid(*after).get(name)) for name, config in hidden.items()}
         return {**pairs, **{name: (config, _in_use(*after).get(name)) for name, config in _in_use(*before).items()}}
 
-    def _refuse_to_strand(self, name: str, reasons: t.Sequence[str], holders: t.Sequence[leases.Holder]) -> None:
+    def _refuse_to_strand(self, name: str, what: str) -> None:
         chosen = self.run.planned.chosen.get(name)
         if chosen is None:  # another network of the run takes its place
             first = next(iter(self.run.planned.chosen.values()))
             chosen = Chosen(first.prefix, "name", first.force)
-        text = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(holders)} (expected these pods to be moved away first, or force=true)"
-        self._problem(chosen, chosen.option, text)
+        self._problem(chosen, chosen.option, f"{what} (expected these pods to be moved away first, or force=true)")
 
 
 def _texts(folder: str) -> Texts:

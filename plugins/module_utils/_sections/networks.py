@@ -53,7 +53,7 @@ def check(options: Options) -> list[Problem]:
     if options["state"] == "absent":
         return problems
     if not re.fullmatch(r"0?[46][046][04]", options["mode"]):
-        problems.append(Problem("mode", f"{options['mode']!r} is not a mode for a CNI file (expected 0644 or 0600, as text)"))
+        problems.append(Problem("mode", f"{options['mode']!r} is not a mode for a CNI file (expected '0644' or '0600', with the quotation marks)"))
     if options["cni_version"] != "auto":
         problems += versions.check_version(options["cni_version"], "cni_version")
     return problems + _check_order(options) + check_plugins(options)
