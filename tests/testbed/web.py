@@ -33,7 +33,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif first == "drop":
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-                for _ in range(50):
+                for _number in range(50):
                     time.sleep(0.1)
                     self.wfile.write(b"x")
         elif first == "moved":

@@ -102,7 +102,8 @@ def mtu_too_large(facts: Facts) -> Found:
             if isinstance(mtu, int) and uplink is not None and mtu > uplink.mtu:
                 said = "" if plugin.get("mtu") else ", since it names none,"
                 text = f"pods of {show(network.name)} in {network.file} get MTU {mtu}{said} but {uplink.name}, by which they leave, has {uplink.mtu}"
-                yield Problem(WARNING, network.file, text, "set the key mtu of its plugin in kubenode.network.cni_config, or mtu=auto in kubenode.network.kubenet_bridge")
+                advice = "set the key mtu of its plugin in kubenode.network.cni_config, or mtu=auto in kubenode.network.kubenet_bridge"
+                yield Problem(WARNING, network.file, text, advice)
 
 
 def _bridge(plugin: Config) -> str:

@@ -29,7 +29,7 @@ def packed(compression):
 @pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
 def test_whatever_is_damaged_is_told_as_such(tmp_path, compression):
     chance, whole, passed = random.Random(1), packed(compression), 0
-    for _ in range(200):
+    for _number in range(200):
         data = bytearray(whole)
         data[chance.randrange(len(data))] ^= 255
         (tmp_path / "x").write_bytes(data)
