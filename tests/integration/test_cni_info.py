@@ -419,7 +419,7 @@ def test_strange_files_are_passed_over_or_named(node):
     result = node.module("cni_info", {})
     assert [one["name"] for one in result["networks"]] == ["mynet", "", "deep"]
     assert [item["fact"] for item in result["unavailable"]] == ["status of the runtime"]
-    assert {problem["object"] for problem in named(result, "file-broken")} == {"22-utf8-\udcff.conf", "23-list.conf", "25-number.conflist"}
+    assert {problem["object"] for problem in named(result, "file-broken")} == {"22-utf8-\\udcff.conf", "23-list.conf", "25-number.conflist"}
 
 
 # A real containerd
