@@ -9,6 +9,10 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ._host import bytecode
+
+bytecode.use()  # before what is imported below
+
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, Problem
@@ -81,6 +85,7 @@ def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> d
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
+        run.cleanups += [] if check else [bytecode.keep]
         try:
             parts = _parts(opened, run)
             return _result(_converge(parts, run), run, diff=diff)
