@@ -29,8 +29,10 @@ class Want:
 class Part:
     """One instance of a section of the document, e.g. ``networks/mynet``.
 
-    ``desired`` holds the options with ``auto`` resolved, or None to take the part away. ``revive`` makes a resource
-    from the id in the document: what is no longer wanted is given back by it. ``last``: to be applied after the others.
+    ``desired`` holds the options with ``auto`` resolved, or None to take the part away; ``asked`` holds them as they were
+    given, None to leave what the document has. ``revive`` makes a resource from the id in the document: what is no longer
+    wanted is given back by it. ``last``: to be applied after the others. ``keeps``: to give back nothing, as at boot, when
+    what is not wanted now may only be late.
     """
 
     section: str
@@ -39,6 +41,8 @@ class Part:
     wants: list[Want]
     revive: t.Callable[[str], Resource]
     last: bool = False
+    asked: dict[str, t.Any] | None = None
+    keeps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +124,9 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     for part in parts:
         for want in part.wants:
             _add(wanted, want)
-        records = {want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}
-        after = after.with_part(part.section, part.instance, part.desired, records)
+        kept = document.objects(part.section, part.instance) if part.keeps else {}
+        records = {**kept, **{want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}}
+        after = after.with_part(part.section, part.instance, part.desired, records, part.asked)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
     untouched = [change for change in wanted.values() if change.before == change.after]

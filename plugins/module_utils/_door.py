@@ -78,22 +78,28 @@ def _as_utf8(value: t.Any) -> t.Any:
 
 def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
-    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+    check_options(opened)
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
         try:
-            parts = _parts(opened, run)
-            return _result(_converge(parts, run), run, diff=diff)
+            return _result(settle(planned_parts(opened, run), run), run, diff=diff)
         finally:
             for cleanup in run.cleanups:
                 cleanup()
 
 
-def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
-    parts, problems = [], []
+def check_options(opened: t.Sequence[Opened]) -> None:
+    """Raises InputError for everything that is wrong with the options by themselves."""
+    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+
+
+def planned_parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
+    """What the options mean on this node, in the order in which it is to be applied. Raises InputError."""
+    parts: list[Part] = []
+    problems = []
     for section, options, prefix in opened:
         run.problems, run.prefix = [], prefix
-        parts += section.parts(options, run)
+        parts += _with_asked(section.parts(options, run), section, options)
         problems += [problem.under(prefix) for problem in run.problems]
     _refuse_if_any(problems)
     for section in {id(section): section for section, _options, _prefix in opened}.values():
@@ -103,12 +109,23 @@ def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
     return sorted(parts, key=lambda part: part.last)
 
 
+#: Words for the run alone.
+_NOT_KEPT = ("force", "state")
+
+
+def _with_asked(parts: list[Part], section: Section, options: Options) -> list[Part]:
+    for part in parts:
+        if part.section == section.NAME and hasattr(section, "resolved"):
+            part.asked = {name: value for name, value in options.items() if value is not None and name not in _NOT_KEPT}
+    return parts
+
+
 def _refuse_if_any(problems: t.Sequence[Problem]) -> None:
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
 
 
-def _converge(parts: t.Sequence[Part], run: Run) -> Outcome:
+def settle(parts: t.Sequence[Part], run: Run) -> Outcome:
     """Converges, and keeps of the replaced contents just those that somebody may want back."""
     known = set(files.entries(files.STORE))
     try:

@@ -18,7 +18,7 @@ from .._host import firewall, links, sysctls
 from .._resource import Resource
 from .._resources import bridge as resource
 from .._resources import dedup
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, defaults, removal
 
 NAME = "kubenet_bridge"
 OPTIONS: dict[str, t.Any] = {
@@ -93,6 +93,10 @@ def parts(options: Options, run: Run) -> list[Part]:
     if state["promisc"]:
         wants += _dedup_wants(name, state["mac"], networks, run)
     return [Part(NAME, name, desired, wants, revive)]
+
+
+def resolved(desired: Options) -> Options:
+    return {**defaults(OPTIONS), **{name: desired[name] for name in ("name", "pod_cidrs", "hairpin_mode")}, "mtu": str(desired["mtu"])}
 
 
 def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> list[Want]:

@@ -15,7 +15,7 @@ from .._errors import Problem
 from .._host import files, links, sysctls
 from .._resource import Resource
 from .._resources import file, sysctl
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, defaults, removal
 
 NAME = "sysctl_bridge_nf"
 OPTIONS: dict[str, t.Any] = {
@@ -52,6 +52,12 @@ def parts(options: Options, run: Run) -> list[Part]:
     run.results[NAME] = desired
     run.planned.sysctls.update(values)
     return [Part(NAME, INSTANCE, desired, _wants(values, run.document), revive)]
+
+
+def resolved(desired: Options) -> Options:
+    values = desired["values"]
+    switches = {f"bridge_nf_call_{name}": values[f"net.bridge.bridge-nf-call-{name}"] == "1" for name in ("iptables", "ip6tables", "arptables")}
+    return {**defaults(OPTIONS), **switches, "forwarding": [family for family, key in FORWARDING.items() if dotted(key) in values]}
 
 
 def _wants(values: t.Mapping[str, str], document: Document) -> list[Want]:
