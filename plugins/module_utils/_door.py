@@ -11,7 +11,7 @@ import typing as t
 
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
-from ._errors import InputError, KubenodeError, Problem
+from ._errors import InputError, KubenodeError, MissingProgram, Problem
 from ._host import files, process
 from ._sections.base import Options, Run, Section
 
@@ -56,6 +56,8 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
         module.fail_json(**_as_utf8({"msg": f"nothing was changed: {error}", "problems": problems}))
     except MissingLibrary as error:
         module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
+    except MissingProgram as error:
+        module.fail_json(msg=f"nothing was changed: {error}", missing_program=error.sha256)
     except KubenodeError as error:
         module.fail_json(**_as_utf8({"msg": str(error)}))
     except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
@@ -110,7 +112,7 @@ def planned_parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
 
 
 #: Words for the run alone.
-_NOT_KEPT = ("force", "state")
+_NOT_KEPT = ("force", "program", "state")
 
 
 def _with_asked(parts: list[Part], section: Section, options: Options) -> list[Part]:

@@ -43,6 +43,8 @@ class Planned:
     replaced_plugins: set[str] = dataclasses.field(default_factory=set)
     plugin_part: Part | None = None
     sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: SHA-256 of the program that section boot_service lacks
+    missing_program: str | None = None
     #: what section kubenet_bridge resolved, for the networks on it
     bridge: dict[str, t.Any] | None = None
     #: path of a CNI file -> its text
