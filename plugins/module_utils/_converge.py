@@ -116,7 +116,7 @@ class Plan:
 
 
 def plan(parts: t.Sequence[Part], document: Document) -> Plan:
-    """What is wanted comes first, then in reverse what is no longer wanted (so that new things are there before old ones
+    """What is wanted comes first, as far as it need not wait, then in reverse what is no longer wanted (so that new things are there before old ones
     go), then the document."""
     _refuse_twice(parts)
     wanted: dict[str, Change] = {}
@@ -124,9 +124,7 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     for part in parts:
         for want in part.wants:
             _add(wanted, want)
-        kept = document.objects(part.section, part.instance) if part.keeps else {}
-        records = {**kept, **{want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}}
-        after = after.with_part(part.section, part.instance, part.desired, records, part.asked)
+        after = after.with_part(part.section, part.instance, part.desired, _records(part, wanted, document), part.asked)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
     untouched = [change for change in wanted.values() if change.before == change.after]
@@ -145,9 +143,24 @@ def _refuse_twice(parts: t.Sequence[Part]) -> None:
 def _add(wanted: dict[str, Change], want: Want) -> None:
     known = wanted.get(want.resource.id)
     if known is None:
-        wanted[want.resource.id] = Change(want.resource, want.resource.read(), want.state)
+        now = want.resource.read()
+        wanted[want.resource.id] = Change(want.resource, now, now if want.resource.waits_for() else want.state)
+    elif known.resource.waits_for():
+        return
     elif known.after != want.state:
         raise InputError([Problem(want.resource.id, "is wanted in two different states by one run")])
+
+
+def _records(part: Part, wanted: t.Mapping[str, Change], document: Document) -> dict[str, t.Any]:
+    """What the document says of a part's objects. One that waits is as it was known to be, or not known yet."""
+    kept = document.objects(part.section, part.instance)
+    records = dict(kept) if part.keeps else {}
+    for oid in (want.resource.id for want in part.wants):
+        if not wanted[oid].resource.waits_for():
+            records[oid] = _record(wanted[oid], document)
+        elif oid in kept:
+            records[oid] = kept[oid]
+    return records
 
 
 def _record(change: Change, document: Document) -> dict[str, t.Any]:

@@ -84,7 +84,9 @@ def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> d
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
         try:
-            return _result(settle(planned_parts(opened, run), run), run, diff=diff)
+            parts = planned_parts(opened, run)
+            run.warnings += _waiting(parts)
+            return _result(settle(parts, run), run, diff=diff)
         finally:
             for cleanup in run.cleanups:
                 cleanup()
@@ -125,6 +127,11 @@ def _with_asked(parts: list[Part], section: Section, options: Options) -> list[P
 def _refuse_if_any(problems: t.Sequence[Problem]) -> None:
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
+
+
+def _waiting(parts: t.Sequence[Part]) -> list[str]:
+    waits = [(part.section, want.resource.id, want.resource.waits_for()) for part in parts for want in part.wants]
+    return [f"{section}: {oid} is left for later, it waits for {what}" for section, oid, what in waits if what is not None]
 
 
 def settle(parts: t.Sequence[Part], run: Run) -> Outcome:

@@ -112,45 +112,42 @@ def _look_at(section: t.Any, instance: str, document: Document) -> Look:
 
 
 def _compare(found: Look, section: t.Any, run: Run) -> None:
-    parts, waiting = _as_documented(section, found.instance, run)
+    parts = _as_documented(section, found.instance, run)
     planned = plan(parts, run.document)
     found.changes = [change for change in planned.changes if change.resource.id != run.document.resource().id]
     found.diff = [change.as_diff() for change in found.changes]
     part = next(part for part in parts if part.section == section.NAME)
-    found.things = _things(part, waiting, found.changes, run.document)
+    found.things = _things(part, found.changes, run.document)
 
 
 def _apply_part(section: t.Any, instance: str) -> Look:
     def work(found: Look, section: t.Any, run: Run) -> None:
-        parts, waiting = _as_documented(section, instance, run)
+        parts = _as_documented(section, instance, run)
         outcome = _door.settle(parts, run)
         found.diff = outcome.diff
         found.changes = [change for change in outcome.changes if change.resource.id != run.document.resource().id]
         part = next(part for part in parts if part.section == section.NAME)
-        found.things = _things(part, waiting, [], run.document)
+        found.things = _things(part, [], run.document)
 
     return _guarded(work, section, instance, Run(Document.load(), writes_networks=True))
 
 
-def _as_documented(section: t.Any, instance: str, run: Run) -> tuple[list[Part], list[Want]]:
-    """The part as the document has it (with another that is written for its sake, such as the network of an entry), and what
-    of it has to wait. Raises InputError."""
-    desired = run.document.desired(section.NAME, instance)
-    opened = [(section, section.resolved(desired), "")]
+def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:
+    """The part as the document has it, with another that is written for its sake, such as the network of an entry. Raises
+    InputError."""
+    opened = [(section, section.resolved(run.document.desired(section.NAME, instance)), "")]
     _door.check_options(opened)
     parts = _door.planned_parts(opened, run)
-    waiting = [want for part in parts for want in part.wants if want.resource.waits_for() is not None]
     for part in parts:
         part.desired, part.asked, part.keeps = run.document.desired(part.section, part.instance), None, True
-        part.wants = [want for want in part.wants if want not in waiting]
-    return parts, waiting
+    return parts
 
 
-def _things(part: Part, waiting: t.Sequence[Want], changes: t.Sequence[Change], document: Document) -> list[Thing]:
+def _things(part: Part, changes: t.Sequence[Change], document: Document) -> list[Thing]:
     """What is wanted, then what the document has of the part besides."""
     records = document.objects(part.section, part.instance)
-    differing = {change.resource.id: change for change in changes}
-    things = [_wanted_thing(want, want.resource.id in differing, records) for want in [*part.wants, *waiting]]
+    differing = {change.resource.id for change in changes}
+    things = [_wanted_thing(want, want.resource.id in differing, records) for want in part.wants]
     there = {thing.id for thing in things}
     return things + [_recorded_thing(part.revive(oid), record) for oid, record in records.items() if oid not in there]
 

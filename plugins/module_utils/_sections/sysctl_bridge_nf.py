@@ -76,11 +76,13 @@ def _accept_ra(run: Run) -> dict[str, str]:
     """``accept_ra=2`` for each link with a default route from router advertisements.
 
     With 1, the kernel drops that route the moment forwarding is on. 0 means that somebody else minds the
-    advertisements. A link that has its 2 from us keeps it, or a route that happens to be away would lose it for good.
+    advertisements. A link that has its 2 from us keeps it, or a route that happens to be away would lose it for good; so
+    does one that is away itself, as at boot.
     """
     learned = {f"net/ipv6/conf/{link}/accept_ra" for link in links.router_advertised_links()}
     ours = {oid.partition(":")[2] for oid in run.document.objects(NAME, INSTANCE) if oid.endswith("/accept_ra")}
-    return {key: "2" for key in sorted(learned | ours) if sysctls.read(key) in ("1", "2")}
+    values = {key: sysctls.read(key) for key in sorted(learned | ours)}
+    return {key: "2" for key, value in values.items() if value in ("1", "2") or (value is None and key in ours)}
 
 
 def dotted(key: str) -> str:
