@@ -14,7 +14,7 @@ import functools
 import typing as t
 
 from .. import _door
-from .._converge import ApplyError, Change, Part, Want, plan
+from .._converge import Change, Part, Want
 from .._document import Document, Record
 from .._errors import InputError, KubenodeError
 from .._host import files, process
@@ -91,8 +91,6 @@ def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instanc
         found.problems += [str(problem) for problem in error.problems]
     except KubenodeError as error:
         found.problems.append(str(error))
-        if isinstance(error, ApplyError) and not error.restored:
-            found.warnings.append("not all of it could be put back: the part is half done")
     except OSError as error:
         found.problems.append(f"{error.filename or 'the node'}: {error.strerror or error}")
     except Exception as error:
@@ -105,31 +103,24 @@ def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instanc
 
 
 def _look_at(section: t.Any, instance: str, document: Document) -> Look:
-    found = _guarded(_compare, section, instance, Run(document, check=True, writes_networks=True))
+    found = _guarded(_settle, section, instance, Run(document, check=True, writes_networks=True))
     if not found.problems and document.asked(section.NAME, instance) is not None:
         _ask_again(found, section, Run(document, check=True, writes_networks=True))
     return found
 
 
-def _compare(found: Look, section: t.Any, run: Run) -> None:
-    parts = _as_documented(section, found.instance, run)
-    planned = plan(parts, run.document)
-    found.changes = [change for change in planned.changes if change.resource.id != run.document.resource().id]
-    found.diff = [change.as_diff() for change in found.changes]
-    part = next(part for part in parts if part.section == section.NAME)
-    found.things = _things(part, found.changes, run.document)
-
-
 def _apply_part(section: t.Any, instance: str) -> Look:
-    def work(found: Look, section: t.Any, run: Run) -> None:
-        parts = _as_documented(section, instance, run)
-        outcome = _door.settle(parts, run)
-        found.diff = outcome.diff
-        found.changes = [change for change in outcome.changes if change.resource.id != run.document.resource().id]
-        part = next(part for part in parts if part.section == section.NAME)
-        found.things = _things(part, [], run.document)
+    return _guarded(_settle, section, instance, Run(Document.load(), writes_networks=True))
 
-    return _guarded(work, section, instance, Run(Document.load(), writes_networks=True))
+
+def _settle(found: Look, section: t.Any, run: Run) -> None:
+    """Makes the part as the document has it, or in check mode plans that. The document itself is not worth a word."""
+    parts = _as_documented(section, found.instance, run)
+    outcome = _door.settle(parts, run)
+    told = [(change, text) for change, text in zip(outcome.changes, outcome.diff) if change.resource.id != run.document.resource().id]
+    found.changes, found.diff = [change for change, _text in told], [text for _change, text in told]
+    part = next(part for part in parts if part.section == section.NAME)
+    found.things = _things(part, found.changes if run.check else [], run.document)
 
 
 def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:

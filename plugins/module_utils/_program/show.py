@@ -72,7 +72,7 @@ def applied(looks: t.Sequence[Look], paint: Paint, *, check: bool) -> str:
 
 def diff(looks: t.Sequence[Look], paint: Paint) -> str:
     """What differs from the document, from what is there to what should be, as a unified diff."""
-    return "".join(_painted(line, paint) for look in looks for item in look.diff if "document:" not in item["after_header"] for line in _unified(item))
+    return "".join(_painted(line, paint) for look in looks for item in look.diff for line in _unified(item))
 
 
 def _unified(item: t.Mapping[str, str]) -> list[str]:
@@ -98,7 +98,7 @@ def as_data(looks: t.Sequence[Look]) -> dict[str, t.Any]:
                 "state": look.state,
                 "objects": [{"id": thing.id, "state": thing.state, "origin": thing.origin, "note": thing.note} for thing in look.things],
                 "changes": [change.as_dict() for change in look.changes],
-                "diff": [item for item in look.diff if "document:" not in item["after_header"]],
+                "diff": look.diff,
                 "choices": {key: {"now": now, "auto": would} for key, (now, would) in look.choices.items()},
                 "problems": look.problems,
                 "warnings": look.warnings,
