@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 SENT = "/run/kubenode-network.pyz"
 
 
+def build() -> bytes:
+    return _program.build().data
+
+
 def send(node: Place, data: bytes | None = None) -> dict[str, str]:
     """Put the program (or ``data`` in its place) on the node; return the options of boot_service that say so."""
-    data = _program.build().data if data is None else data
+    data = build() if data is None else data
     subprocess.run([*node.enter(), "install", "-D", "--mode=600", "/dev/stdin", SENT], input=data, check=True)
     return {"program": SENT, "checksum": hashlib.sha256(data).hexdigest()}
