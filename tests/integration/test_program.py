@@ -9,7 +9,7 @@ import json
 import sys
 
 import pytest
-from testbed import Node, diff_dumps, program, wait_for
+from testbed import diff_dumps, program, wait_for
 
 PODS = ["10.244.1.0/24", "fd00:10:244:1::/64"]
 CLUSTER = ["10.244.0.0/16", "fd00:10:244::/56"]
@@ -173,7 +173,8 @@ def test_what_waits_for_a_link_does_not_hold_up_the_rest(node):
 
 def test_what_was_not_understood(node):
     program.send(node)
-    for words, said in ((["aply"], "invalid choice: 'aply' (choose from"), ([], "status|diff|apply"), (["status", "--check"], "unrecognized arguments: --check")):
+    wrong = {("aply",): "invalid choice: 'aply' (choose from", (): "status|diff|apply", ("status", "--check"): "unrecognized arguments: --check"}
+    for words, said in wrong.items():
         done = command(node, *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert said in done.stderr

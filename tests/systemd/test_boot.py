@@ -22,7 +22,8 @@ After=containerd.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'ip -j addr > {SEEN}-links; iptables-save -t nat > {SEEN}-nat; ip6tables-save -t nat >> {SEEN}-nat; cat /proc/sys/net/ipv4/ip_forward > {SEEN}-forward'
+ExecStart=/bin/sh -c 'ip -j addr > {SEEN}-links; cat /proc/sys/net/ipv4/ip_forward > {SEEN}-forward'
+ExecStart=/bin/sh -c 'iptables-save -t nat > {SEEN}-nat; ip6tables-save -t nat >> {SEEN}-nat'
 [Install]
 WantedBy=multi-user.target
 """
