@@ -42,6 +42,10 @@ sanity: bootstrap-test ## ansible-test sanity (ARGS='--test pep8' for one)
 integration: bootstrap-test ## tests on nodes made of network and mount namespaces
 	$(PYTHON) -m pytest tests/integration -n 2 --dist loadfile --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
+.PHONY: systemd
+systemd: bootstrap-test ## the boot service and network managers on systemd nodes, in containers
+	$(PYTHON) -m pytest tests/systemd --junitxml=$(JUNIT)/systemd.xml $(ARGS)
+
 .PHONY: bench
 bench: bootstrap-test ## what validation and runs without a change cost, as ratios (ARGS='--times 20')
 	$(PYTHON) tests/bench/run.py $(ARGS)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Brings a local source of plugin binaries to the node before the module of the same name runs."""
+"""Brings a local source of plugin binaries, and the program for the boot, to the node for the module of the same name."""
 
 from __future__ import annotations
 
@@ -12,3 +12,4 @@ from ansible_collections.kubenode.network.plugins.plugin_utils._plugin_sources i
 class ActionModule(SourceAction):
     MODULE = "kubenode.network.node_network"
     SECTION = "cni_plugins"
+    PROGRAM_SECTION = "boot_service"

@@ -40,6 +40,11 @@ options:
     type: list
     elements: dict
 {networks}
+  boot_service:
+    description:
+      - What brings the node's pod network back at every boot, with the options of M(kubenode.network.boot_service).
+    type: dict
+{boot_service}
   force:
     description:
       - Whether to go on where running pods would be cut off, for all of O(networks) and the default one. See O(networks[].force).
@@ -413,6 +418,13 @@ options:
     type: str
     choices: [hairpin-veth, promiscuous-bridge, none]
     default: hairpin-veth
+  unmanaged:
+    description:
+      - Whether the network managers that are on the node are told to leave the bridge and the host's ends of pods' links alone.
+        They would take addresses and routes away from them, and change their MAC addresses.
+      - There is a file for each of NetworkManager, systemd-networkd and udev, where it is installed. One that runs reads it at once.
+    type: bool
+    default: true
   state:
     description:
       - V(present) makes the bridge, or makes the one that is there so, without ever taking it away from the pods on it.
@@ -488,6 +500,31 @@ options:
     default: present
 """
 
+    BOOT_SERVICE = r"""
+options:
+  python:
+    description:
+      - The interpreter on the node that runs the program, of release 3.9 or newer.
+      - If not set, V(/usr/bin/python3), or where that is not there or too old, the one that runs the module.
+    type: path
+  program:
+    description:
+      - Where the program is on the node. Set by the action plugin, which brings it.
+    type: path
+  checksum:
+    description:
+      - The SHA-256 of the program. Set by the action plugin, which makes it of this collection and of the pyroute2 of the controller.
+    type: str
+  state:
+    description:
+      - V(present) installs the program as V(/usr/local/sbin/kubenode-network), or upgrades it, and on a node with systemd enables the unit
+        V(kubenode-network.service). It is not started, because the network is there already.
+      - V(absent) takes both away. What the document names stays as it is until the next boot.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
     # With its type, for ansible-test's yamllint takes whatever is assigned without one for a literal.
     NODE_NETWORK: str = _NODE_NETWORK.format(
         cni_plugins=_suboptions(CNI_PLUGINS, "cni_plugins"),
@@ -495,6 +532,7 @@ options:
         kubenet_bridge=_suboptions(KUBENET_BRIDGE, "kubenet_bridge"),
         masquerade=_suboptions(MASQUERADE, "masquerade"),
         networks=_suboptions(CNI_CONFIG, "networks[]"),
+        boot_service=_suboptions(BOOT_SERVICE, "boot_service"),
     )
 
     # What holds for every module that changes a node.
@@ -510,6 +548,19 @@ notes:
   - Removal takes away what was created, and gives what was adopted the state in which it was found, unless C(state) says otherwise.
     Contents of files that were found are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left
     alone.
+"""
+
+    CONTROLLER_PROGRAM = r"""
+options: {}
+attributes:
+  action:
+    description: Has an action plugin, so that a part of the work is done on the controller.
+    support: full
+  async:
+    description: Can run with C(async).
+    support: none
+    details:
+      - The program is put together on the controller, and transferred to a node that does not have it.
 """
 
     # For modules that run by an action plugin of their own.

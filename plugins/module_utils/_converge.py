@@ -29,8 +29,10 @@ class Want:
 class Part:
     """One instance of a section of the document, e.g. ``networks/mynet``.
 
-    ``desired`` holds the options with ``auto`` resolved, or None to take the part away. ``revive`` makes a resource
-    from the id in the document: what is no longer wanted is given back by it. ``last``: to be applied after the others.
+    ``desired`` holds the options with ``auto`` resolved, or None to take the part away; ``asked`` holds them as they were
+    given, None to leave what the document has. ``revive`` makes a resource from the id in the document: what is no longer
+    wanted is given back by it. ``last``: to be applied after the others. ``keeps``: to give back nothing, as at boot, when
+    what is not wanted now may only be late.
     """
 
     section: str
@@ -39,6 +41,8 @@ class Part:
     wants: list[Want]
     revive: t.Callable[[str], Resource]
     last: bool = False
+    asked: dict[str, t.Any] | None = None
+    keeps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Plan:
 
 
 def plan(parts: t.Sequence[Part], document: Document) -> Plan:
-    """What is wanted comes first, then in reverse what is no longer wanted (so that new things are there before old ones
+    """What is wanted comes first, as far as it need not wait, then in reverse what is no longer wanted (so that new things are there before old ones
     go), then the document."""
     _refuse_twice(parts)
     wanted: dict[str, Change] = {}
@@ -120,8 +124,7 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     for part in parts:
         for want in part.wants:
             _add(wanted, want)
-        records = {want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}
-        after = after.with_part(part.section, part.instance, part.desired, records)
+        after = after.with_part(part.section, part.instance, part.desired, _records(part, wanted, document), part.asked)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
     untouched = [change for change in wanted.values() if change.before == change.after]
@@ -140,9 +143,24 @@ def _refuse_twice(parts: t.Sequence[Part]) -> None:
 def _add(wanted: dict[str, Change], want: Want) -> None:
     known = wanted.get(want.resource.id)
     if known is None:
-        wanted[want.resource.id] = Change(want.resource, want.resource.read(), want.state)
+        now = want.resource.read()
+        wanted[want.resource.id] = Change(want.resource, now, now if want.resource.waits_for() else want.state)
+    elif known.resource.waits_for():
+        return
     elif known.after != want.state:
         raise InputError([Problem(want.resource.id, "is wanted in two different states by one run")])
+
+
+def _records(part: Part, wanted: t.Mapping[str, Change], document: Document) -> dict[str, t.Any]:
+    """What the document says of a part's objects. One that waits is as it was known to be, or not known yet."""
+    kept = document.objects(part.section, part.instance)
+    records = dict(kept) if part.keeps else {}
+    for oid in (want.resource.id for want in part.wants):
+        if not wanted[oid].resource.waits_for():
+            records[oid] = _record(wanted[oid], document)
+        elif oid in kept:
+            records[oid] = kept[oid]
+    return records
 
 
 def _record(change: Change, document: Document) -> dict[str, t.Any]:

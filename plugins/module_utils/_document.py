@@ -27,8 +27,9 @@ Record = dict[str, t.Any]
 class Document:
     """The node's document: what this collection made on the node, per section and instance. Immutable.
 
-    ``{"schema": 1, "sections": {SECTION: {INSTANCE: {"desired": {…}, "objects": {ID: RECORD}}}}}`` where a RECORD is
-    ``{"origin": "created" | "adopted", "found": STATE, "hash": TEXT}``.
+    ``{"schema": 1, "sections": {SECTION: {INSTANCE: {"asked": {…}, "desired": {…}, "objects": {ID: RECORD}}}}}`` where a
+    RECORD is ``{"origin": "created" | "adopted", "found": STATE, "hash": TEXT}``. ``asked`` holds the options as they were
+    given, where a section can be applied from the document alone; ``desired`` holds them with ``auto`` resolved.
     """
 
     def __init__(self, sections: t.Mapping[str, t.Any], path: str = PATH) -> None:
@@ -56,6 +57,9 @@ class Document:
     def desired(self, section: str, instance: str) -> dict[str, t.Any] | None:
         return self.sections.get(section, {}).get(instance, {}).get("desired")
 
+    def asked(self, section: str, instance: str) -> dict[str, t.Any] | None:
+        return self.sections.get(section, {}).get(instance, {}).get("asked")
+
     def instances(self, section: str) -> list[str]:
         return list(self.sections.get(section, {}))
 
@@ -82,11 +86,21 @@ class Document:
         found = [record["found"] for record in self.records("file:") if record["found"]]
         return {state["sha256"] for state in found if "sha256" in state}
 
-    def with_part(self, section: str, instance: str, desired: dict[str, t.Any] | None, objects: dict[str, Record]) -> Document:
-        """The same document with one part replaced, or taken out when ``desired`` is None."""
+    def with_part(
+        self,
+        section: str,
+        instance: str,
+        desired: dict[str, t.Any] | None,
+        objects: dict[str, Record],
+        asked: dict[str, t.Any] | None = None,
+    ) -> Document:
+        """The same document with one part replaced, or taken out when ``desired`` is None. Without ``asked``, what it has
+        there stays."""
         sections = copy.deepcopy(dict(self.sections))
+        asked = asked if asked is not None else self.asked(section, instance)
         if desired is not None:
-            sections.setdefault(section, {})[instance] = {"desired": desired, "objects": objects}
+            given = {} if asked is None else {"asked": asked}
+            sections.setdefault(section, {})[instance] = {**given, "desired": desired, "objects": objects}
         elif section in sections:
             sections[section].pop(instance, None)
             if not sections[section]:
@@ -105,10 +119,14 @@ def _is_whole(sections: t.Any) -> bool:
     if not all(isinstance(parts, dict) for parts in sections.values()):
         return False
     parts = [part for instances in sections.values() for part in instances.values()]
-    if not all(isinstance(part, dict) and isinstance(part.get("objects"), dict) and isinstance(part.get("desired"), dict) for part in parts):
+    if not all(isinstance(part, dict) and _has_fields(part) for part in parts):
         return False
     records = [record for part in parts for record in part["objects"].values()]
     return all(isinstance(record, dict) and {"origin", "found", "hash"} <= set(record) and _is_hash(record["hash"]) for record in records)
+
+
+def _has_fields(part: t.Mapping[str, t.Any]) -> bool:
+    return all(isinstance(part.get(name), dict) for name in ("objects", "desired")) and isinstance(part.get("asked", {}), dict)
 
 
 def _is_hash(value: t.Any) -> bool:

@@ -15,7 +15,7 @@ bytecode.use()  # before what is imported below
 
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
-from ._errors import InputError, KubenodeError, Problem
+from ._errors import InputError, KubenodeError, MissingProgram, Problem
 from ._host import files, process
 from ._sections.base import Options, Run, Section
 
@@ -60,6 +60,8 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
         module.fail_json(**_as_utf8({"msg": f"nothing was changed: {error}", "problems": problems}))
     except MissingLibrary as error:
         module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
+    except MissingProgram as error:
+        module.fail_json(msg=f"nothing was changed: {error}", missing_program=error.sha256)
     except KubenodeError as error:
         module.fail_json(**_as_utf8({"msg": str(error)}))
     except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
@@ -82,23 +84,31 @@ def _as_utf8(value: t.Any) -> t.Any:
 
 def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
-    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+    check_options(opened)
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
         run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
         run.cleanups += [] if check else [bytecode.keep]
         try:
-            parts = _parts(opened, run)
-            return _result(_converge(parts, run), run, diff=diff)
+            parts = planned_parts(opened, run)
+            run.warnings += _waiting(parts)
+            return _result(settle(parts, run), run, diff=diff)
         finally:
             for cleanup in run.cleanups:
                 cleanup()
 
 
-def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
-    parts, problems = [], []
+def check_options(opened: t.Sequence[Opened]) -> None:
+    """Raises InputError for everything that is wrong with the options by themselves."""
+    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+
+
+def planned_parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
+    """What the options mean on this node, in the order in which it is to be applied. Raises InputError."""
+    parts: list[Part] = []
+    problems = []
     for section, options, prefix in opened:
         run.problems, run.prefix = [], prefix
-        parts += section.parts(options, run)
+        parts += _with_asked(section.parts(options, run), section, options)
         problems += [problem.under(prefix) for problem in run.problems]
     _refuse_if_any(problems)
     for section in {id(section): section for section, _options, _prefix in opened}.values():
@@ -108,12 +118,28 @@ def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
     return sorted(parts, key=lambda part: part.last)
 
 
+#: Words for the run alone.
+_NOT_KEPT = ("force", "program", "state")
+
+
+def _with_asked(parts: list[Part], section: Section, options: Options) -> list[Part]:
+    for part in parts:
+        if part.section == section.NAME and hasattr(section, "resolved"):
+            part.asked = {name: value for name, value in options.items() if value is not None and name not in _NOT_KEPT}
+    return parts
+
+
 def _refuse_if_any(problems: t.Sequence[Problem]) -> None:
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
 
 
-def _converge(parts: t.Sequence[Part], run: Run) -> Outcome:
+def _waiting(parts: t.Sequence[Part]) -> list[str]:
+    waits = [(part.section, want.resource.id, want.resource.waits_for()) for part in parts for want in part.wants]
+    return [f"{section}: {oid} is left for later, it waits for {what}" for section, oid, what in waits if what is not None]
+
+
+def settle(parts: t.Sequence[Part], run: Run) -> Outcome:
     """Converges, and keeps of the replaced contents just those that somebody may want back."""
     known = set(files.entries(files.STORE))
     try:

@@ -39,3 +39,11 @@ class InputError(KubenodeError):
 
 class NodeError(KubenodeError):
     """The node could not be read or changed."""
+
+
+class MissingProgram(NodeError):
+    """The program of this SHA-256 has to be brought to the node first. Nothing was touched."""
+
+    def __init__(self, sha256: str) -> None:
+        self.sha256 = sha256
+        super().__init__(f"the program (SHA-256 {sha256[:12]}) is not on the node (expected Ansible to bring it; run the playbook)")

@@ -11,18 +11,19 @@ import typing as t
 from ._addressing import cidr
 from ._door import Opened
 from ._errors import InputError, Problem
-from ._sections import bridged, cni_plugins, kubenet_bridge, masquerade, networks, sysctl_bridge_nf
+from ._sections import boot_service, bridged, cni_plugins, kubenet_bridge, masquerade, networks, sysctl_bridge_nf
 from ._sections.base import Options
 
-#: The sections of a node in the order in which they are applied.
+#: The sections of a node in the order in which they are applied; the networks come behind them, and LAST behind those.
 SECTIONS: tuple[t.Any, ...] = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade)
+LAST = boot_service
 
 #: The network that kubenet made, as far as the bridge does not say it already (kubenet.md section 4).
 KUBENET = "kubenet"
 
 
 def argument_spec() -> dict[str, t.Any]:
-    spec = {section.NAME: {"type": "dict", "options": section.OPTIONS} for section in SECTIONS}
+    spec = {section.NAME: {"type": "dict", "options": section.OPTIONS} for section in (*SECTIONS, LAST)}
     listed = {"type": "list", "elements": "dict", "options": networks.OPTIONS}
     return {**spec, networks.NAME: listed, "force": networks.OPTIONS["force"]}
 
@@ -38,7 +39,9 @@ def open_sections(params: Options) -> list[Opened]:
     listed = [(network, f"networks[{index}]") for index, network in enumerate(wanted or [])]
     if wanted is None and "kubenet_bridge" in options:
         listed = [(_kubenet(options["kubenet_bridge"]), "kubenet_bridge")]
-    return opened + [_network({**network, "force": network["force"] or params["force"]}, path, options) for network, path in listed]
+    opened += [_network({**network, "force": network["force"] or params["force"]}, path, options) for network, path in listed]
+    last = params[LAST.NAME]
+    return opened if last is None else [*opened, (LAST, last, LAST.NAME)]
 
 
 def _refuse_twins(wanted: t.Sequence[Options]) -> None:

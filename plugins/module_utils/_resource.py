@@ -55,6 +55,10 @@ class Resource:
         go but holds somebody else's files. ``releasing`` are the ids of everything that is given back with it."""
         return False
 
+    def waits_for(self) -> str | None:
+        """What has to appear on the node before the thing can be there at all, such as ``link eth0``; None for nothing."""
+        return None
+
     def hash(self, state: State) -> str | None:
         """What the document remembers of a state that was written."""
         return None if state is None else hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

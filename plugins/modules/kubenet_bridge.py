@@ -140,12 +140,17 @@ kubenet_bridge:
       description: How a pod reaches itself.
       type: str
       sample: hairpin-veth
+    unmanaged:
+      description: Whether the node's network managers are told to leave the bridge and its ports alone.
+      type: bool
+      sample: true
   sample:
     name: cbr0
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     mtu: 1450
     hairpin_mode: hairpin-veth
     gateways: ["10.244.1.1", "fd00:10:244:1::1"]
+    unmanaged: true
 problems:
   description: Everything that is wrong with the options, found together. The message has the same as one line.
   returned: when an option is wrong

@@ -31,6 +31,7 @@ attributes:
       - Without O(cni_plugins), a plugin that is not installed is a warning, because in check mode a task before this one did not
         install anything either. A real run refuses it.
 requirements:
+  - pyroute2 >= 0.7.2 (on the controller, or else on the node, for O(boot_service))
   - pyroute2 >= 0.7.2 (for O(kubenet_bridge), only for a run that has to change a link)
   - iptables, and ip6tables for an IPv6 range (for O(masquerade); Debian has both in the package C(iptables))
 seealso:
@@ -46,6 +47,8 @@ seealso:
     description: The rules for packets from pods to outside of the cluster.
   - module: kubenode.network.cni_config
     description: A network that pods get.
+  - module: kubenode.network.boot_service
+    description: What brings all of this back at every boot.
   - module: kubenode.network.portmap
     description: Host ports for the pods of a network.
   - name: CNI specification
@@ -67,6 +70,7 @@ EXAMPLES = r"""
       pod_cidrs: ["10.244.1.0/24"]
     masquerade:
       cluster_cidrs: ["10.244.0.0/16"]
+    boot_service: {}
 
 - name: Make what kubenet made, for dual-stack pods
   kubenode.network.node_network:
@@ -116,6 +120,8 @@ EXAMPLES = r"""
     kubenet_bridge:
       state: absent
     masquerade:
+      state: absent
+    boot_service:
       state: absent
     networks:
       - name: pods
@@ -280,12 +286,17 @@ kubenet_bridge:
       description: How a pod reaches itself.
       type: str
       sample: hairpin-veth
+    unmanaged:
+      description: Whether the node's network managers are told to leave the bridge and its ports alone.
+      type: bool
+      sample: true
   sample:
     name: cbr0
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     mtu: 1450
     hairpin_mode: hairpin-veth
     gateways: ["10.244.1.1", "fd00:10:244:1::1"]
+    unmanaged: true
 masquerade:
   description: What is masqueraded now.
   returned: success and the section is present
@@ -304,6 +315,37 @@ masquerade:
   sample:
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     non_masquerade_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+boot_service:
+  description: What brings the network back.
+  returned: success and the section is present
+  type: dict
+  contains:
+    command:
+      description: The program, for a person on the node.
+      type: str
+      sample: /usr/local/sbin/kubenode-network
+    unit:
+      description: The systemd unit that runs it at boot. V(null) on a node without systemd.
+      type: str
+      sample: kubenode-network.service
+    python:
+      description: The interpreter that runs the program.
+      type: str
+      sample: /usr/bin/python3
+    program:
+      description: The SHA-256 of the program.
+      type: str
+      sample: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
+    systemd:
+      description: Whether systemd is on the node.
+      type: bool
+      sample: true
+  sample:
+    command: /usr/local/sbin/kubenode-network
+    unit: kubenode-network.service
+    python: /usr/bin/python3
+    program: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
+    systemd: true
 networks:
   description: For each network that is present, by its name, what was written.
   returned: success and a network is present
@@ -413,6 +455,13 @@ problems:
   sample:
     - path: kubenet_bridge.pod_cidrs[0]
       message: "'10.244.1.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"
+missing_program:
+  description:
+    - The SHA-256 of the program that the node needs before it can go on. Nothing was changed.
+    - The action plugin sends it then and runs the module again, so that this is not seen.
+  returned: when the program is missing
+  type: str
+  sample: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
 missing_library:
   description:
     - The Python library that is needed on the node to make the changes. Nothing was changed.

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError, Problem
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins, plugin_source
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
+from ansible_collections.kubenode.network.plugins.plugin_utils._program import ProgramAction
 
 #: The module that says which binaries of a manifest the node lacks.
 ASKED = "kubenode.network.cni_plugins"
@@ -76,14 +76,13 @@ class NoAnswer(Exception):
         super().__init__("the node gave no answer")
 
 
-class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
+class SourceAction(ProgramAction):
     """Runs the module ``MODULE``. A source of plugin binaries on the controller is brought to the node first.
 
     ``SECTION`` is the option of the module that holds the options of section ``cni_plugins``; empty when they are the
     module's own.
     """
 
-    MODULE: str
     SECTION: str
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -104,7 +103,7 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
     def _run_module(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         options = self._options()
         if options is None or options["remote_src"] or options["state"] == "absent" or options["package"] or not options["src"]:
-            return self._call(self.MODULE, self._task.args, task_vars)
+            return self._call_with_program(self._task.args, task_vars)
         problems = plugin_source.check(options)
         if problems:
             raise InputError(problems)
@@ -120,9 +119,9 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
             node = self._ask(source.manifest, options, task_vars)
         source.check_for(node["architectures"])
         if not node["differing"]:  # what is installed is the source
-            return self._call(self.MODULE, self._with_source(node["bin_dir"], source, options), task_vars)
+            return self._call_with_program(self._with_source(node["bin_dir"], source, options), task_vars)
         folder, transfer = self._send(source, node["differing"])
-        return {**self._call(self.MODULE, self._with_source(folder, source, options), task_vars), "transfer": transfer}
+        return {**self._call_with_program(self._with_source(folder, source, options), task_vars), "transfer": transfer}
 
     def _ask(self, manifest: Mapping[str, str], options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the node says of the binaries of a manifest and of itself. Raises InputError, NoAnswer."""
@@ -132,10 +131,6 @@ class SourceAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         if "differing" not in answer:
             raise NoAnswer(answer)
         return answer
-
-    def _call(self, module: str, args: Mapping[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=dict(args), task_vars=task_vars)
-        return result
 
     def _options(self) -> dict[str, t.Any] | None:
         """The section's options with types and defaults, None when there are none or the module will refuse them."""

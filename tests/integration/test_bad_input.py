@@ -20,6 +20,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._info import modu
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     bandwidth,
+    boot_service,
     cni_plugins,
     kubenet_bridge,
     masquerade,
@@ -39,6 +40,7 @@ SPECS = {
     "kubenet_bridge": kubenet_bridge.OPTIONS,
     "masquerade": masquerade.OPTIONS,
     "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
+    "boot_service": boot_service.OPTIONS,
     "node_network": argument_spec(),
     "pod_cidr": pod_cidr.ARGUMENT_SPEC,
     "host_local_lease": _leases.OPTIONS,
@@ -52,6 +54,7 @@ GOOD = {
     "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
     "masquerade": {"pod_cidrs": ["10.244.1.0/24"], "non_masquerade_cidrs": []},
     "sysctl_bridge_nf": {},
+    "boot_service": {"checksum": "0" * 64},
     "node_network": {
         "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
         "sysctl_bridge_nf": {},
@@ -269,6 +272,7 @@ CASES = {
             ({"mtu": "1279", "pod_cidrs": ["fd00::/64"]}, "mtu: 1279 is too small for the IPv6 pod CIDR (expected at least 1280)"),
         ],
         "hairpin_mode": [({"hairpin_mode": "both"}, "value of hairpin_mode must be one of: hairpin-veth, promiscuous-bridge, none")],
+        "unmanaged": [({"unmanaged": "perhaps"}, "argument 'unmanaged' is of type str and we were unable to convert to bool")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "masquerade": {
@@ -291,7 +295,27 @@ CASES = {
         "forwarding": [({"forwarding": ["ipv5"]}, "value of forwarding must be one or more of: ipv4, ipv6")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
+    "boot_service": {
+        "python": [
+            ({"python": "python3"}, "python: 'python3' is not usable (expected an absolute path without .., of letters, digits, /, ., _, + and -)"),
+            ({"python": "/usr/bin/../bin/python3"}, "python: '/usr/bin/../bin/python3' is not usable"),
+            ({"python": "/usr/bin/python3 -S; reboot"}, "python: '/usr/bin/python3 -S; reboot' is not usable"),
+            ({"python": "/nowhere/python3"}, "python: '/nowhere/python3' is not there on the node, or cannot be run (expected Python 3.9 or newer)"),
+            ({"python": "/usr/bin/true"}, "python: '/usr/bin/true' is Python of no known version (expected 3.9 or newer)"),
+        ],
+        "program": [
+            ({"program": "kubenode-network.pyz"}, "program: 'kubenode-network.pyz' is not usable"),
+            ({"program": "/etc/passwd"}, "program: '/etc/passwd' did not arrive on the node as it was sent (expected SHA-256 0000"),
+        ],
+        "checksum": [
+            ({"checksum": None}, "checksum: is missing (expected the module to run by its action plugin, which brings the program)"),
+            ({"checksum": "A" * 64}, "is not a SHA-256 (expected 64 hexadecimal digits, in lower case)"),
+            ({"checksum": "1" * 64}, "the program (SHA-256 111111111111) is not on the node (expected Ansible to bring it; run the playbook)"),
+        ],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
     "node_network": {
+        "boot_service": [({"boot_service": {"python": "py"}}, "boot_service.python: 'py' is not usable")],
         "cni_plugins": [({"cni_plugins": {}}, "cni_plugins.src: is required when state is present")],
         "sysctl_bridge_nf": [({"sysctl_bridge_nf": {"forward": True}}, "Unsupported parameters")],
         "kubenet_bridge": [({"kubenet_bridge": {"pod_cidrs": ["10.244.1.0/33"]}}, "kubenet_bridge.pod_cidrs[0]: '10.244.1.0/33' is not a CIDR")],

@@ -19,7 +19,7 @@ BIND, MOVE, RECURSIVE = 0x1000, 0x2000, 0x4000
 DETACH = 2
 STORE = "/run/testbed"
 # What lies under these is the host's to read and the node's alone to write.
-SHADOWED = ("/etc", "/opt", "/var/lib", "/usr/lib/cni")
+SHADOWED = ("/etc", "/opt", "/var/lib", "/usr/lib/cni", "/usr/local")
 # These start empty on a node, whatever the host has there.
 EMPTY = ("/etc/cni", "/opt/cni", "/var/lib/cni", "/etc/sysctl.d", "/etc/modules-load.d", "/etc/kubenode-network",
          "/var/lib/kubenode-network", "/etc/containerd", "/etc/crio")

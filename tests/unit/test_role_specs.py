@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
+    boot_service,
     cni_plugins,
     kubenet_bridge,
     masquerade,
@@ -18,9 +19,9 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections import 
 )
 
 ROLES = sorted(path.parent.parent for path in Path(__file__).parents[2].glob("roles/*/meta/argument_specs.yml"))
-SECTIONS = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade)
+SECTIONS = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade, boot_service)
 # What the action plugin hands to the module, and no person does.
-INTERNAL = {"manifest"}
+INTERNAL = {"manifest", "program"}
 
 
 def spec(role):
@@ -35,7 +36,8 @@ def bare(options):
 
 
 def taken(options):
-    return bare({name: option for name, option in options.items() if name not in INTERNAL})
+    internal = {*INTERNAL, "checksum"} if options is boot_service.OPTIONS else INTERNAL
+    return bare({name: option for name, option in options.items() if name not in internal})
 
 
 def test_every_role_is_looked_at():
@@ -72,5 +74,6 @@ def test_kubenet_has_the_options_of_bridge_and_masquerade():
     expected = {f"kubenet_{name}": option for name, option in taken({**masquerade.OPTIONS, **kubenet_bridge.OPTIONS}).items()}
     expected["kubenet_bridge"] = expected.pop("kubenet_name")
     expected["kubenet_pod_cidrs"]["default"] = []
+    expected["kubenet_boot_service"] = {"type": "bool", "default": True}
     expected["kubenet_force"] = taken(networks.OPTIONS)["force"]
     assert options == expected

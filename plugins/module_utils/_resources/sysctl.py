@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from .._host import sysctls
@@ -45,6 +46,11 @@ class Sysctl(Resource):
             now = sysctls.read(key)
             if value is not None and now is not None and now != value:  # a link may have gone meanwhile
                 sysctls.write(key, value)
+
+    def waits_for(self) -> str | None:
+        """The link of a parameter like ``net/ipv6/conf/eth0/accept_ra``, as long as it is not there."""
+        match = re.match("net/ipv[46]/(?:conf|neigh)/([^/]+)/", self.key)
+        return f"link {match[1]}" if match and self.read() is None else None
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return found is None or self.read() is None  # the key came with a module that stays, or went with its link

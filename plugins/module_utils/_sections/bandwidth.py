@@ -48,5 +48,10 @@ def parts(options: Options, run: Run) -> list[Part]:
     return chained.parts(PLUGIN, options, run)
 
 
+def resolved(desired: Options) -> Options:
+    options = chained.resolved(PLUGIN, desired)
+    return {**options, **{option: str(options[option]) for option in entries.BANDWIDTH_KEYS if options[option] is not None}}
+
+
 def finish(run: Run) -> None:
     directory.finish_entries(run)

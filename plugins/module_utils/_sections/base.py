@@ -43,6 +43,8 @@ class Planned:
     replaced_plugins: set[str] = dataclasses.field(default_factory=set)
     plugin_part: Part | None = None
     sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: SHA-256 of the program that section boot_service lacks
+    missing_program: str | None = None
     #: what section kubenet_bridge resolved, for the networks on it
     bridge: dict[str, t.Any] | None = None
     #: path of a CNI file -> its text
@@ -109,7 +111,11 @@ class Run:
 
 
 class Section(t.Protocol):
-    """One part of the node's document: a module of ``_sections`` with these names."""
+    """One part of the node's document: a module of ``_sections`` with these names.
+
+    A part that can be made again from the document alone, as it is at boot, has a function besides, ``resolved(desired) ->
+    Options``: the options that give the same part with nothing left to ``auto``.
+    """
 
     NAME: str
     OPTIONS: dict[str, t.Any]
@@ -124,6 +130,11 @@ class Section(t.Protocol):
 def normal(path: str) -> str:
     """An absolute path in one spelling; os.path.normpath leaves two slashes at its start."""
     return "/" + os.path.normpath(path).lstrip("/")
+
+
+def defaults(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """What a section gets for the options that nobody gave."""
+    return {name: option.get("default") for name, option in options.items()}
 
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}

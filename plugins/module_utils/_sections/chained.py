@@ -19,7 +19,7 @@ from .._errors import NodeError, Problem
 from .._host import files
 from .._resources import cni_entry, cni_file, cni_form
 from . import networks
-from .base import STATE, Chosen, Options, Run
+from .base import STATE, Chosen, Options, Run, defaults
 
 #: Which list gets the entry, and where: the options that the modules of all chained plugins have.
 PLACE: dict[str, t.Any] = {
@@ -86,6 +86,16 @@ def parts(plugin: Plugin, options: Options, run: Run) -> list[Part]:
     if own is not None:
         return _in_own_network(plugin, name, own, folder, options, run)
     return _absent(plugin, name, folder, _where(options), run) if options["state"] == "absent" else _present(plugin, name, folder, options, run)
+
+
+def resolved(plugin: Plugin, desired: Options) -> dict[str, t.Any]:
+    """The options of ``desired`` but for the entry's own, which are as its plugin takes them."""
+    entry = {option: desired["entry"].get(key) for option, key in plugin.keys.items()}
+    return {**defaults(PLACE), **{name: desired[name] for name in ("network", "conf_dir", "bin_dirs")}, **entry}
+
+
+def _desired(name: str, folder: str, entry: entries.Entry, options: Options) -> dict[str, t.Any]:
+    return {"network": name, "conf_dir": folder, "bin_dirs": options["bin_dirs"], "entry": entry}
 
 
 def _refuse_if_aside(plugin: Plugin, name: str, option: str, run: Run) -> None:
@@ -163,7 +173,7 @@ def _in_own_network(plugin: Plugin, name: str, own: dict[str, t.Any], folder: st
         _check_convertible(asked, run.planned.files[path], run, _where(options))
     run.results[plugin.name] = {"path": path, **({} if absent else {"entry": entry})}
     revive = functools.partial(cni_form.revive, run.document)
-    return [network, Part(plugin.name, name, None if absent else {"entry": entry}, [], revive)]
+    return [network, Part(plugin.name, name, None if absent else _desired(name, own["conf_dir"], entry, options), [], revive)]
 
 
 def _check_convertible(path: str, text: str, run: Run, option: str) -> None:
@@ -188,7 +198,7 @@ def _present(plugin: Plugin, name: str, folder: str, options: Options, run: Run)
     if name not in names:
         _missing("network", f"{name!r} is in no file of {folder}", names, run)
         _check_plugin(plugin, f"{name!r}", None, options, run)
-        return [] if run.problems else [Part(plugin.name, name, {"entry": entry}, [], revive)]
+        return [] if run.problems else [Part(plugin.name, name, _desired(name, folder, entry, options), [], revive)]
     path = os.path.join(folder, names[name])
     try:
         wants, config = _form(path, where, run)
@@ -210,7 +220,7 @@ def _present(plugin: Plugin, name: str, folder: str, options: Options, run: Run)
     if path != resource.path:
         run.planned.replaced_files.add(path)
     run.results[plugin.name] = {"path": resource.path, "entry": merged}
-    return [Part(plugin.name, name, {"entry": entry}, [*wants, Want(resource, merged)], revive)]
+    return [Part(plugin.name, name, _desired(name, folder, entry, options), [*wants, Want(resource, merged)], revive)]
 
 
 def _form(path: str, where: str, run: Run) -> tuple[list[Want], dict[str, t.Any]]:

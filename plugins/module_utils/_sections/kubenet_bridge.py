@@ -17,8 +17,9 @@ from .._errors import Problem
 from .._host import firewall, links, sysctls
 from .._resource import Resource
 from .._resources import bridge as resource
-from .._resources import dedup
-from .base import STATE, Options, Run, removal
+from .._resources import dedup, dropin
+from . import unmanaged
+from .base import STATE, Options, Run, defaults, removal
 
 NAME = "kubenet_bridge"
 OPTIONS: dict[str, t.Any] = {
@@ -26,6 +27,7 @@ OPTIONS: dict[str, t.Any] = {
     "pod_cidrs": {"type": "list", "elements": "str"},
     "mtu": {"type": "str", "default": "auto"},
     "hairpin_mode": {"type": "str", "choices": ["hairpin-veth", "promiscuous-bridge", "none"], "default": "hairpin-veth"},
+    "unmanaged": {"type": "bool", "default": True},
     "state": STATE,
 }
 #: What the bridge plugin and the kernel take for a bridge (cni.md 3.1).
@@ -77,6 +79,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         "mtu": size,
         "hairpin_mode": options["hairpin_mode"],
         "gateways": [cidr.gateway(network) for network in networks],
+        "unmanaged": options["unmanaged"],
     }
     _warn_of_lost_gateways(name, networks, run)
     _warn_of_other_mtu(desired, run)
@@ -89,10 +92,15 @@ def parts(options: Options, run: Run) -> list[Part]:
         "promisc": options["hairpin_mode"] == "promiscuous-bridge",
         "up": True,
     }
-    wants = [Want(resource.Bridge(name), state)]
+    wants = unmanaged.wants(name, run) if options["unmanaged"] else []
+    wants.append(Want(resource.Bridge(name), state))
     if state["promisc"]:
         wants += _dedup_wants(name, state["mac"], networks, run)
     return [Part(NAME, name, desired, wants, revive)]
+
+
+def resolved(desired: Options) -> Options:
+    return {**defaults(OPTIONS), **{name: desired[name] for name in ("name", "pod_cidrs", "hairpin_mode", "unmanaged")}, "mtu": str(desired["mtu"])}
 
 
 def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> list[Want]:
@@ -196,4 +204,5 @@ def _refuse_ports(name: str, run: Run) -> None:
 
 
 def revive(object_id: str) -> Resource:
-    return dedup.revive(object_id) if object_id.startswith("dedup:") else resource.revive(object_id)
+    kind = object_id.partition(":")[0]
+    return {"dedup": dedup.revive, "file": dropin.revive, "folder": dropin.revive}.get(kind, resource.revive)(object_id)

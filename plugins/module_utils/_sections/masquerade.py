@@ -13,7 +13,7 @@ from .._converge import Part, Want
 from .._errors import Problem
 from .._host import firewall
 from .._resources import masquerade as resource
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, defaults, removal
 
 NAME = "masquerade"
 OPTIONS: dict[str, t.Any] = {
@@ -56,6 +56,10 @@ def parts(options: Options, run: Run) -> list[Part]:
         if sources and _tools_are_there(family, run):
             wants += _family_wants(family, sources, except_for)
     return [Part(NAME, INSTANCE, desired, wants, resource.revive)]
+
+
+def resolved(desired: Options) -> Options:
+    return {**defaults(OPTIONS), **desired}
 
 
 def _tools_are_there(family: str, run: Run) -> bool:

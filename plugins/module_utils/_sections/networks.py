@@ -21,7 +21,7 @@ from .._host import files, plugins
 from .._resource import Resource
 from .._resources import cni_file, cni_form, file
 from . import bridged, directory
-from .base import STATE, Chosen, Options, Run, normal, removal
+from .base import STATE, Chosen, Options, Run, defaults, normal, removal
 
 NAME = directory.NETWORKS
 OPTIONS: dict[str, t.Any] = {
@@ -39,6 +39,8 @@ OPTIONS: dict[str, t.Any] = {
     "state": STATE,
 }
 LOOPBACK_FILE = directory.LOOPBACK_FILE
+#: What of ``desired`` this node chose, where it was left to ``auto``.
+AUTO = ("cni_version",)
 PORTMAP = "portmap"
 #: The sections of the document that may add an entry to a network of ours, in the order of the entries.
 CHAINED = (PORTMAP, "bandwidth")
@@ -100,6 +102,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     if absent:
         return _removal(options, run)
     desired = {
+        "name": options["name"],
         "filename": filename(options),
         "conf_dir": conf_dir(options["conf_dir"], run),
         "cni_version": "",
@@ -108,6 +111,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         "mode": f"{int(options['mode'], 8):04o}",
         "foreign": options["foreign"],
         "follows": options.get("follows"),
+        "bin_dirs": options["bin_dirs"],
     }
     added = added_entries(options["name"], run)
     _check_entries(options["name"], desired, added, run)
@@ -117,6 +121,10 @@ def parts(options: Options, run: Run) -> list[Part]:
     if run.problems:
         return []
     return [own_part(options["name"], desired, added, run)]
+
+
+def resolved(desired: Options) -> Options:
+    return {**defaults(OPTIONS), **desired}
 
 
 def added_entries(name: str, run: Run) -> dict[str, entries.Entry]:

@@ -51,5 +51,9 @@ def parts(options: Options, run: Run) -> list[Part]:
     return chained.parts(PLUGIN, options, run)
 
 
+def resolved(desired: Options) -> Options:
+    return chained.resolved(PLUGIN, desired)
+
+
 def finish(run: Run) -> None:
     directory.finish_entries(run)

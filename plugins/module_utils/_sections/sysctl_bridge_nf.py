@@ -15,7 +15,7 @@ from .._errors import Problem
 from .._host import files, links, sysctls
 from .._resource import Resource
 from .._resources import file, sysctl
-from .base import STATE, Options, Run, removal
+from .base import STATE, Options, Run, defaults, removal
 
 NAME = "sysctl_bridge_nf"
 OPTIONS: dict[str, t.Any] = {
@@ -54,6 +54,12 @@ def parts(options: Options, run: Run) -> list[Part]:
     return [Part(NAME, INSTANCE, desired, _wants(values, run.document), revive)]
 
 
+def resolved(desired: Options) -> Options:
+    values = desired["values"]
+    switches = {f"bridge_nf_call_{name}": values[f"net.bridge.bridge-nf-call-{name}"] == "1" for name in ("iptables", "ip6tables", "arptables")}
+    return {**defaults(OPTIONS), **switches, "forwarding": [family for family, key in FORWARDING.items() if dotted(key) in values]}
+
+
 def _wants(values: t.Mapping[str, str], document: Document) -> list[Want]:
     """The module before its keys, accept_ra before forwarding, and the files for the next boot behind what is set now."""
     wants = [Want(sysctl.BrNetfilter(), {"loaded": True})]
@@ -70,11 +76,13 @@ def _accept_ra(run: Run) -> dict[str, str]:
     """``accept_ra=2`` for each link with a default route from router advertisements.
 
     With 1, the kernel drops that route the moment forwarding is on. 0 means that somebody else minds the
-    advertisements. A link that has its 2 from us keeps it, or a route that happens to be away would lose it for good.
+    advertisements. A link that has its 2 from us keeps it, or a route that happens to be away would lose it for good; so
+    does one that is away itself, as at boot.
     """
     learned = {f"net/ipv6/conf/{link}/accept_ra" for link in links.router_advertised_links()}
     ours = {oid.partition(":")[2] for oid in run.document.objects(NAME, INSTANCE) if oid.endswith("/accept_ra")}
-    return {key: "2" for key in sorted(learned | ours) if sysctls.read(key) in ("1", "2")}
+    values = {key: sysctls.read(key) for key in sorted(learned | ours)}
+    return {key: "2" for key, value in values.items() if value in ("1", "2") or (value is None and key in ours)}
 
 
 def dotted(key: str) -> str:

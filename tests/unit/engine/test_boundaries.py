@@ -45,6 +45,7 @@ ARROWS = {
     "_door": ("_errors", "_converge", "_document", "_host", "_sections.base"),
     "_info": ("_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
+    "_program": ("_errors", "_resource", "_converge", "_document", "_door", "_host", "_sections", "_program"),
     "_node": ("_errors", "_addressing", "_door", "_sections"),
 }
 

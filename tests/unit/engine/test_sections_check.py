@@ -15,6 +15,7 @@ from ansible_collections.kubenode.network.plugins.module_utils import _node
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     bandwidth,
+    boot_service,
     cni_plugins,
     kubenet_bridge,
     masquerade,
@@ -36,6 +37,7 @@ LEAST = {
     networks: {"name": "mynet", "plugins": [PTP]},
     portmap: {"network": "mynet"},
     bandwidth: {"network": "mynet"},
+    boot_service: {"checksum": "0" * 64},
 }
 SECTIONS = sorted(LEAST, key=lambda section: section.NAME)
 
@@ -302,10 +304,11 @@ def test_problems_of_the_portmap_entry_name_the_option(given, path):
 
 
 def node(**given):
-    params = dict.fromkeys([*(section.NAME for section in _node.SECTIONS), networks.NAME])
+    sections = (*_node.SECTIONS, _node.LAST)
+    params = dict.fromkeys([*(section.NAME for section in sections), networks.NAME])
     params["force"] = False
     for name, values in given.items():
-        section = next((section for section in _node.SECTIONS if name == section.NAME), None)
+        section = next((section for section in sections if name == section.NAME), None)
         params[name] = [options(networks, **one) for one in values] if section is None else options(section, **values)
     return params
 
@@ -320,6 +323,7 @@ def test_the_sections_of_a_node_come_in_the_order_of_their_application():
         ("masquerade", "masquerade"),
         ("networks", "networks[0]"),
         ("networks", "networks[1]"),
+        ("boot_service", "boot_service"),
     ]
 
 

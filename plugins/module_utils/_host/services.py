@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+from __future__ import annotations
+
+import os
+
+from .process import find, output, run
+
+#: Where daemons are that nobody calls by name, so that they need not be in a PATH.
+_SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")
+
+
+def systemd_installed() -> bool:
+    return _has_systemd("systemd")
+
+
+def systemd_runs() -> bool:
+    """Whether systemd is the init of this node (sd_booted(3))."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def networkd_installed() -> bool:
+    return _has_systemd("systemd-networkd")
+
+
+def udev_installed() -> bool:
+    return find("udevadm") is not None or _has_systemd("systemd-udevd")
+
+
+def network_manager_installed() -> bool:
+    return find("NetworkManager") is not None
+
+
+def _has_systemd(program: str) -> bool:
+    return any(os.path.exists(os.path.join(folder, program)) for folder in _SYSTEMD)
+
+
+def reload_systemd() -> None:
+    """Has systemd read its units anew, where it runs."""
+    if systemd_runs():
+        output(["systemctl", "daemon-reload"])
+
+
+def forget_unit(name: str) -> None:
+    """Ends a unit before its file goes, or systemd would go on listing it."""
+    if systemd_runs():
+        run(["systemctl", "stop", name])
+
+
+def reload_networkd() -> None:
+    if _is_active("systemd-networkd.service"):
+        output(["networkctl", "reload"])
+
+
+def reload_network_manager() -> None:
+    """Has NetworkManager read its configuration anew; connections stay as they are."""
+    if _is_active("NetworkManager.service"):
+        output(["nmcli", "general", "reload", "conf"])
+
+
+def reload_udev() -> None:
+    if os.path.exists("/run/udev/control"):
+        output(["udevadm", "control", "--reload"])
+
+
+def _is_active(unit: str) -> bool:
+    return systemd_runs() and run(["systemctl", "is-active", "--quiet", unit]).returncode == 0

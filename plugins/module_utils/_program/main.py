@@ -1,0 +1,97 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""The command line: ``kubenode-network status|diff|apply``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import typing as t
+
+from .._document import PATH
+from .._errors import KubenodeError
+from . import parts, show
+
+#: Exit codes. 2 is what argparse ends with when it is called wrongly.
+OK, ERROR, DRIFT = 0, 1, 3
+EPILOG = """exit codes:
+  0  the node is as the document says
+  1  something failed
+  2  the command was not understood
+  3  something differs from the document, or still waits for a link
+
+The document is /etc/kubenode-network/node.json. Ansible writes it; status and diff compare the node with it, apply makes the node so.
+"""
+
+
+def main(version: str, argv: t.Sequence[str] | None = None) -> int:
+    """Runs one verb and returns the exit code."""
+    options = _parser(version).parse_args(argv)
+    try:
+        if os.geteuid() != 0:
+            raise KubenodeError(f"{PATH} is root's alone to read (expected to run as root, e.g. by sudo)")
+        if not os.path.exists(PATH):
+            return _nothing(options)
+        return _run(options)
+    except (KubenodeError, OSError) as error:
+        sys.stderr.write(f"kubenode-network: {error}\n")
+        return ERROR
+
+
+def _parser(version: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kubenode-network",
+        description="The pod network of this node, as Ansible left it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|diff|apply")
+    texts = {
+        "status": "list every part and object: ok, drift, missing or waiting, and where auto would now choose otherwise",
+        "diff": "show what differs from the document, as text",
+        "apply": "make the node what the document says",
+    }
+    for verb, text in texts.items():
+        own = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        own.add_argument("--json", action="store_true", help="print JSON for programs")
+        if verb == "apply":
+            own.add_argument("--check", action="store_true", help="say what would be changed, and change nothing")
+    return parser
+
+
+def _nothing(options: argparse.Namespace) -> int:
+    text = json.dumps(show.as_data([])) if options.json else f"Nothing is configured on this node: there is no {PATH}."
+    sys.stdout.write(f"{text}\n")
+    return OK
+
+
+def _run(options: argparse.Namespace) -> int:
+    changing = options.verb == "apply" and not options.check
+    looks = parts.apply() if changing else parts.look()
+    if options.json:
+        text = json.dumps(show.as_data(looks), indent=1) + "\n"
+    else:
+        text = _text(options, looks, show.Paint(is_terminal=sys.stdout.isatty()))
+    # Names of files may be in any encoding.
+    sys.stdout.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
+    return exit_code(looks)
+
+
+def _text(options: argparse.Namespace, looks: t.Sequence[parts.Look], paint: show.Paint) -> str:
+    if options.verb == "status":
+        return show.status(looks, paint)
+    if options.verb == "diff":
+        return show.diff(looks, paint) + show.remarks([look for look in looks if look.problems], paint)
+    return show.applied(looks, paint, check=options.check)
+
+
+def exit_code(looks: t.Sequence[parts.Look]) -> int:
+    state = show.worst(looks)
+    return ERROR if state == parts.FAILED else OK if state == parts.OK else DRIFT

@@ -1,0 +1,209 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""The document, part by part: how the node stands to it, and making the node so. One part that fails, or that waits for a
+link, does not hold up the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing as t
+
+from .. import _door
+from .._converge import Change, Part, Want
+from .._document import Document, Record
+from .._errors import InputError, KubenodeError
+from .._host import files, process
+from .._resource import Resource, State
+from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
+from .._sections.base import Run, defaults
+
+#: The sections that can be made from the document alone, in the order in which they are applied.
+SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, boot_service)
+
+OK, DRIFT, MISSING, WAITING, FAILED = "ok", "drift", "missing", "waiting", "failed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """One object of a part. ``state``: OK, DRIFT, MISSING or WAITING; ``note``: what differs, or what it waits for."""
+
+    id: str
+    state: str
+    origin: str
+    note: str = ""
+
+
+@dataclasses.dataclass
+class Look:
+    """How the node stands to one part of the document. ``choices``: what ``auto`` decided -> (the value, what it would be now).
+    ``changes``: what differs from the document, or what an apply has changed."""
+
+    section: str
+    instance: str
+    things: list[Thing] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    changes: list[Change] = dataclasses.field(default_factory=list)
+    diff: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    choices: dict[str, tuple[t.Any, t.Any]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}/{self.instance}"
+
+    @property
+    def state(self) -> str:
+        """The worst of what there is."""
+        states = {thing.state for thing in self.things} | ({FAILED} if self.problems else set())
+        return next((state for state in (FAILED, MISSING, DRIFT, WAITING) if state in states), OK)
+
+
+def look() -> list[Look]:
+    """Every part of the node's document. Changes nothing."""
+    document = Document.load()
+    looks = [_look_at(section, instance, document) for section, instance in _parts(document)]
+    return looks + [_look_at_binaries(bin_dir, document) for bin_dir in document.instances(cni_plugins.NAME)]
+
+
+def apply() -> list[Look]:
+    """Makes the node what its document says, one part after the other, each of them whole or not at all. What is not wanted
+    now is not given back: at boot it may only be late."""
+    with process.ended_by_signals(), files.locked(_door.LOCK):
+        return [_apply_part(section, instance) for section, instance in _parts(Document.load())]
+
+
+def _parts(document: Document) -> list[tuple[t.Any, str]]:
+    return [(section, instance) for section in SECTIONS for instance in document.instances(section.NAME)]
+
+
+def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instance: str, run: Run) -> Look:
+    """What ``work`` finds. Whatever goes wrong with this part, an error of our own included, is a problem of this part
+    alone: a node that boots without a controller needs the others all the more."""
+    found = Look(section.NAME, instance)
+    try:
+        work(found, section, run)
+    except InputError as error:
+        found.problems += [str(problem) for problem in error.problems]
+    except KubenodeError as error:
+        found.problems.append(str(error))
+    except OSError as error:
+        found.problems.append(f"{error.filename or 'the node'}: {error.strerror or error}")
+    except Exception as error:
+        found.problems.append(f"{type(error).__name__}: {error}")
+    finally:
+        for cleanup in run.cleanups:
+            cleanup()
+    found.warnings += dict.fromkeys(run.warnings)
+    return found
+
+
+def _look_at(section: t.Any, instance: str, document: Document) -> Look:
+    found = _guarded(_settle, section, instance, Run(document, check=True, writes_networks=True))
+    if not found.problems and document.asked(section.NAME, instance) is not None:
+        _ask_again(found, section, Run(document, check=True, writes_networks=True))
+    return found
+
+
+def _apply_part(section: t.Any, instance: str) -> Look:
+    return _guarded(_settle, section, instance, Run(Document.load(), writes_networks=True))
+
+
+def _settle(found: Look, section: t.Any, run: Run) -> None:
+    """Makes the part as the document has it, or in check mode plans that. The document itself is not worth a word."""
+    parts = _as_documented(section, found.instance, run)
+    outcome = _door.settle(parts, run)
+    told = [(change, text) for change, text in zip(outcome.changes, outcome.diff) if change.resource.id != run.document.resource().id]
+    found.changes, found.diff = [change for change, _text in told], [text for _change, text in told]
+    part = next(part for part in parts if part.section == section.NAME)
+    found.things = _things(part, found.changes if run.check else [], run.document)
+
+
+def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:
+    """The part as the document has it, with another that is written for its sake, such as the network of an entry. Raises
+    InputError."""
+    opened = [(section, section.resolved(run.document.desired(section.NAME, instance)), "")]
+    _door.check_options(opened)
+    parts = _door.planned_parts(opened, run)
+    for part in parts:
+        part.desired, part.asked, part.keeps = run.document.desired(part.section, part.instance), None, True
+    return parts
+
+
+def _things(part: Part, changes: t.Sequence[Change], document: Document) -> list[Thing]:
+    """What is wanted, then what the document has of the part besides."""
+    records = document.objects(part.section, part.instance)
+    differing = {change.resource.id for change in changes}
+    things = [_wanted_thing(want, want.resource.id in differing, records) for want in part.wants]
+    there = {thing.id for thing in things}
+    return things + [_recorded_thing(part.revive(oid), record) for oid, record in records.items() if oid not in there]
+
+
+def _wanted_thing(want: Want, differs: bool, records: t.Mapping[str, Record]) -> Thing:
+    resource = want.resource
+    origin = records.get(resource.id, {}).get("origin", "")
+    waits_for = resource.waits_for()
+    if waits_for is not None:
+        return Thing(resource.id, WAITING, origin, f"for {waits_for}")
+    if not differs:
+        return Thing(resource.id, OK, origin)
+    now = resource.read()
+    return Thing(resource.id, MISSING if now is None else DRIFT, origin, difference(now, want.state))
+
+
+def _recorded_thing(resource: Resource, record: Record) -> Thing:
+    """What is in the document alone is known by the hash of what was written."""
+    now = resource.read()
+    if resource.hash(now) == record["hash"]:
+        return Thing(resource.id, OK, record["origin"])
+    waits_for = resource.waits_for()
+    if waits_for is not None:
+        return Thing(resource.id, WAITING, record["origin"], f"for {waits_for}")
+    return Thing(resource.id, MISSING if now is None else DRIFT, record["origin"])
+
+
+def difference(now: State, wanted: State) -> str:
+    """In a line, what differs between two states; "" where that would say no more than their names."""
+    if isinstance(now, dict) and isinstance(wanted, dict):
+        keys = [key for key in {**wanted, **now} if now.get(key) != wanted.get(key)]
+        return ", ".join(f"{key} {_short(now.get(key))} instead of {_short(wanted.get(key))}" for key in keys)
+    return f"{_short(now)} instead of {_short(wanted)}" if isinstance(now, str) and isinstance(wanted, str) else ""
+
+
+def _short(value: t.Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]" if len(value) < 3 else f"{len(value)} items"
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def _ask_again(found: Look, section: t.Any, run: Run) -> None:
+    """What the options as they were given would mean on the node as it is now."""
+    desired = run.document.desired(section.NAME, found.instance) or {}
+    options = {**defaults(section.OPTIONS), **(run.document.asked(section.NAME, found.instance) or {})}
+    try:
+        parts = _door.planned_parts([(section, options, "")], run)
+    except (KubenodeError, OSError) as error:
+        found.warnings.append(f"what was asked for could not be done now: {error}")
+        return
+    finally:
+        for cleanup in run.cleanups:
+            cleanup()
+    would = next((part.desired for part in parts if part.section == section.NAME and part.instance == found.instance), None) or {}
+    for key in getattr(section, "AUTO", desired):
+        if would.get(key) != desired.get(key):
+            found.choices[key] = (desired.get(key), would.get(key))
+
+
+def _look_at_binaries(bin_dir: str, document: Document) -> Look:
+    """The plugin binaries have no source on the node: they are compared with what was written, and cannot be mended here."""
+
+    def work(found: Look, section: t.Any, run: Run) -> None:
+        revive = functools.partial(section.revive, owners=dict)
+        found.things = [_recorded_thing(revive(oid), record) for oid, record in document.objects(section.NAME, bin_dir).items()]
+
+    return _guarded(work, cni_plugins, bin_dir, Run(document, check=True))

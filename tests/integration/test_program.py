@@ -1,0 +1,223 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program on a node: what it sees, what it mends, and that one part does not hold up another."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from testbed import diff_dumps, program, wait_for
+
+PODS = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+CLUSTER = ["10.244.0.0/16", "fd00:10:244::/56"]
+DOCUMENT = "/etc/kubenode-network/node.json"
+BRIDGE = {"pod_cidrs": PODS}
+
+
+def command(node, *words, python="/usr/bin/python3", env=None):
+    """Run as the launcher runs it: isolated, so that it has no library but its own and the system's."""
+    return node.run([python, "-I", program.SENT, *words], check=False, env=env)
+
+
+def data(node, *words):
+    done = command(node, *words, "--json")
+    found = json.loads(done.stdout)
+    return done.returncode, found["state"], {f"{part['section']}/{part['instance']}": part for part in found["parts"]}
+
+
+def states(parts):
+    return {f"{name}: {item['id']}": item["state"] for name, part in parts.items() for item in part["objects"] if item["state"] != "ok"}
+
+
+@pytest.fixture
+def made(plugin_node):
+    """A node of which everything is made that the document can have, a list of somebody else with an entry of ours included."""
+    node = plugin_node
+    node.write("/etc/cni/net.d/20-theirs.conflist", json.dumps({"cniVersion": "0.4.0", "name": "theirs", "plugins": [
+        {"type": "bridge", "bridge": "br9", "ipam": {"type": "host-local", "subnet": "10.9.0.0/16"}}]}))
+    result = node.module("node_network", {
+        "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True}, "sysctl_bridge_nf": {}, "kubenet_bridge": BRIDGE,
+        "masquerade": {"cluster_cidrs": CLUSTER}, "boot_service": program.send(node),
+    })  # fmt: skip
+    assert not result.get("failed"), result
+    for module, options in (("portmap", {"network": "theirs", "snat": True}), ("bandwidth", {"network": "kubenet"})):
+        assert not node.module(module, options).get("failed")
+    return node
+
+
+def boot(node):
+    """What a reboot does to the network: links, rules and parameters are gone."""
+    node.ip("link del cbr0")
+    node.run(["nft", "flush", "ruleset"])
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-iptables"):
+        node.run(["sysctl", "-qw", f"{key}=0"])
+
+
+def test_a_node_that_is_as_it_should_be(made):
+    before = made.dump()
+    code, state, parts = data(made, "status")
+    assert (code, state, states(parts)) == (0, "ok", {})
+    assert sorted(parts) == ["bandwidth/kubenet", "boot_service/node", "cni_plugins//opt/cni/bin", "kubenet_bridge/cbr0", "masquerade/node",
+                             "networks/kubenet", "portmap/theirs", "sysctl_bridge_nf/node"]  # fmt: skip
+    assert not any(part["problems"] or part["choices"] or part["changes"] for part in parts.values())
+    assert (command(made, "diff").stdout, command(made, "diff").returncode) == ("", 0)
+    assert data(made, "apply")[:2] == data(made, "apply", "--check")[:2] == (0, "ok")
+    assert diff_dumps(before, made.dump()) == ""
+
+
+def test_after_a_reboot_the_node_is_as_it_was(made):
+    before = made.dump()
+    boot(made)
+    code, state, parts = data(made, "status")
+    assert (code, state) == (3, "missing")
+    found = states(parts)
+    assert found["kubenet_bridge/cbr0: bridge:cbr0"] == found["masquerade/node: masquerade:ipv6"] == "missing"
+    assert found["sysctl_bridge_nf/node: sysctl:net/ipv4/ip_forward"] == "drift"
+    assert "+mtu: 1450\n" in command(made, "diff").stdout
+    assert data(made, "apply", "--check")[0] == 3
+    done = command(made, "apply")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert diff_dumps(before, made.dump()) == "", "the document and what it says of the first contact are among it"
+
+
+def test_what_is_drifted_in_place_is_mended(made):
+    before = made.dump()
+    made.ip("link set cbr0 mtu 1300", "addr add 10.99.0.1/24 dev cbr0")
+    made.run(["iptables", "-t", "nat", "-I", "KUBENODE-MASQ", "-d", "10.1.1.1", "-j", "RETURN"])
+    made.run(["sh", "-c", "rm /etc/cni/net.d/10-kubenet.conflist; echo '#' >> /opt/cni/bin/bridge"])
+    code, _state, parts = data(made, "status")
+    assert code == 3
+    notes = {item["id"]: item["note"] for part in parts.values() for item in part["objects"]}
+    assert "mtu 1300 instead of 1450" in notes["bridge:cbr0"]
+    assert states(parts)["cni_plugins//opt/cni/bin: file:/opt/cni/bin/bridge"] == "drift"
+    assert command(made, "apply").returncode == 0
+    left = diff_dumps(before, made.dump())
+    assert [line.partition(": ")[0] for line in left.splitlines()] == ["- files./opt/cni/bin/bridge", "+ files./opt/cni/bin/bridge"], "no source for that"
+
+
+def test_status_says_when_auto_would_choose_otherwise(made):
+    made.ip("link set eth0 mtu 1400")
+    code, state, parts = data(made, "status")
+    assert (code, state) == (0, "ok"), "the node is as it was left"
+    assert {name: part["choices"] for name, part in parts.items() if part["choices"]} == {"kubenet_bridge/cbr0": {"mtu": {"now": 1450, "auto": 1400}}}
+    assert "kubenet_bridge/cbr0: auto would now choose mtu 1400 (it is 1450" in command(made, "status").stdout
+    assert command(made, "apply").returncode == 0
+    assert json.loads(made.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["mtu"] == 1450, "what was resolved stays so"
+
+
+def test_a_part_that_fails_does_not_hold_up_the_others(made):
+    document = made.read(DOCUMENT)
+    boot(made)
+    made.ip("link add cbr0 type veth peer name other")
+    made.run(["mv", "/opt/cni/bin/portmap", "/opt/cni/bin/away"])
+    code, state, parts = data(made, "apply")
+    assert (code, state) == (1, "failed")
+    failed = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+    assert sorted(failed) == ["kubenet_bridge/cbr0", "networks/kubenet", "portmap/theirs"]
+    assert "name: 'cbr0' is already there as a link of kind" in failed["kubenet_bridge/cbr0"][0]
+    assert "'portmap' is not installed in /opt/cni/bin" in failed["networks/kubenet"][0]
+    assert made.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
+    assert "-A KUBENODE-MASQ -j MASQUERADE" in made.run(["iptables-save", "-t", "nat"]).stdout
+    assert made.read(DOCUMENT) == document
+
+
+#: An ICMPv6 router advertisement (RFC 4861 section 4.2) with a lifetime of half an hour, sent from the link `lan`.
+ADVERTISE = """
+import socket, struct
+link = socket.if_nametoindex("lan")
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as wire:
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
+    wire.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
+"""
+
+
+def test_what_waits_for_a_link_does_not_hold_up_the_rest(node):
+    """A link that is late at boot: its parameter stays in the document and in sysctl.d, by which udev sets it then."""
+    node.run(["ip", "-6", "route", "del", "default"])
+    node.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1"])
+
+    def advertised():
+        node.outside.run([sys.executable, "-c", ADVERTISE])
+        return node.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).stdout
+
+    wait_for(advertised)
+    program.send(node)
+    node.module("sysctl_bridge_nf", {"forwarding": ["ipv4", "ipv6"]})
+    document, kept = node.read(DOCUMENT), node.read("/etc/sysctl.d/99-kubenode-network.conf")
+    assert "net.ipv6.conf.eth0.accept_ra = 2\n" in kept
+    node.ip("link set eth0 down", "link set eth0 name late")
+    node.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=0"])
+
+    done = command(node, "apply")
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[0].split("  ", 2)[2].strip() == "1 change; waiting: sysctl:net/ipv6/conf/eth0/accept_ra for link eth0"
+    assert node.read("/proc/sys/net/ipv6/conf/all/forwarding") == "1\n"
+    assert (node.read(DOCUMENT), node.read("/etc/sysctl.d/99-kubenode-network.conf")) == (document, kept)
+    assert states(data(node, "status")[2]) == {"sysctl_bridge_nf/node: sysctl:net/ipv6/conf/eth0/accept_ra": "waiting"}
+    run = node.module("sysctl_bridge_nf", {"forwarding": ["ipv4", "ipv6"]})
+    assert (run["changed"], run["warnings"]) == (False, [
+        "sysctl_bridge_nf: sysctl:net/ipv6/conf/eth0/accept_ra is left for later, it waits for link eth0"])  # fmt: skip
+
+    node.ip("link set late name eth0", "link set eth0 up")
+    node.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1"])
+    assert command(node, "apply").returncode == 0
+    assert node.read("/proc/sys/net/ipv6/conf/eth0/accept_ra") == "2\n"
+
+
+# What a person meets
+
+
+def test_what_was_not_understood(node):
+    program.send(node)
+    wrong = {("aply",): "invalid choice: 'aply' (choose from", (): "status|diff|apply", ("status", "--check"): "unrecognized arguments: --check"}
+    for words, said in wrong.items():
+        done = command(node, *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+    assert "exit codes:" in command(node, "--help").stdout
+    version = command(node, "--version").stdout
+    assert version.startswith("kubenode-network 0.1.0 (pyroute2 ")
+
+
+def test_a_node_on_which_nothing_is_configured(node):
+    program.send(node)
+    for verb in ("status", "apply", "diff"):
+        done = command(node, verb)
+        assert (done.returncode, done.stdout) == (0, f"Nothing is configured on this node: there is no {DOCUMENT}.\n")
+    assert data(node, "status") == (0, "ok", {})
+
+
+def test_a_document_that_cannot_be_read(node):
+    program.send(node)
+    for text, said in (("{", "cannot be read"), ('{"schema": 2, "sections": {}}', "has schema 2, written by a newer kubenode.network")):
+        node.write(DOCUMENT, text)
+        for verb in ("status", "apply", "diff"):
+            done = command(node, verb)
+            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+            assert said in done.stderr
+
+
+def test_somebody_who_is_not_root(node):
+    program.send(node)
+    node.run(["chmod", "644", program.SENT])
+    done = node.run(["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-I", program.SENT, "status"], check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"kubenode-network: {DOCUMENT} is root's alone to read (expected to run as root, e.g. by sudo)\n"
+
+
+def test_colours_are_for_terminals(made):
+    boot(made)
+    assert "\x1b" not in command(made, "status").stdout
+
+    def on_a_terminal(**env):
+        argv = ["script", "--quiet", "--return", "--command", f"/usr/bin/python3 -I {program.SENT} status", "/dev/null"]
+        return made.run(argv, check=False, env={"TERM": "xterm", **env}).stdout
+
+    assert "\x1b[31mmissing\x1b[0m" in on_a_terminal()
+    assert "\x1b" not in on_a_terminal(NO_COLOR="1")
+    lines = [line for line in command(made, "status").stdout.splitlines() if "  " in line.strip()]
+    assert len({len(line[:line.rindex(word)]) for line in lines for word in ("ok",) if line.endswith(word)}) == 1, "the columns are aligned"
