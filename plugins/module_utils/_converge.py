@@ -19,10 +19,11 @@ from ._resource import Resource, State, outline
 
 @dataclasses.dataclass(frozen=True)
 class Want:
-    """One thing and how it should be."""
+    """One thing and how it should be. ``last``: to be changed behind everything else that is wanted."""
 
     resource: Resource
     state: State
+    last: bool = False
 
 
 @dataclasses.dataclass
@@ -117,9 +118,9 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     _refuse_twice(parts)
     wanted: dict[str, Change] = {}
     after = document
+    for want in sorted((want for part in parts for want in part.wants), key=lambda want: want.last):
+        _add(wanted, want)
     for part in parts:
-        for want in part.wants:
-            _add(wanted, want)
         records = {want.resource.id: _record(wanted[want.resource.id], document) for want in part.wants}
         after = after.with_part(part.section, part.instance, part.desired, records)
     saved = after.resource()

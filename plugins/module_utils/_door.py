@@ -80,7 +80,10 @@ def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> d
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
-        run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
+        sections: dict[str, list[Options]] = {}
+        for section, options, _path in opened:
+            sections.setdefault(section.NAME, []).append(options)
+        run = Run(Document.load(), check=check, sections=sections)
         try:
             parts = _parts(opened, run)
             return _result(_converge(parts, run), run, diff=diff)
@@ -96,7 +99,8 @@ def _parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
         parts += section.parts(options, run)
         problems += [problem.under(prefix) for problem in run.problems]
     _refuse_if_any(problems)
-    for section in {id(section): section for section, _options, _prefix in opened}.values():
+    sections = {id(section): section for section, _options, _prefix in opened}.values()
+    for section in sorted(sections, key=lambda section: getattr(section, "FINISHES_LAST", False)):
         run.problems = []
         getattr(section, "finish", lambda run: None)(run)
         _refuse_if_any(run.problems)

@@ -285,6 +285,16 @@ CASES = {
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "sysctl_bridge_nf": {
+        "bridge_nf": [({"bridge_nf": "on"}, "value of bridge_nf must be one of: auto, enabled, unmanaged")],
+        "provider": [({"provider": "Calico"}, "value of provider must be one of: antrea, aws-vpc-cni")],
+        "bridges": [
+            ({"bridges": []}, "bridges: is empty (expected names of bridges such as cbr0, or to leave it out)"),
+            ({"bridges": ["cbr0", "br*", "cbr0"]},
+             "bridges[1]: 'br*' is not a bridge's name (expected 1 to 15 letters, digits, _, . or -); bridges[2]: 'cbr0' is given twice"),
+            ({"bridges": [".."]}, "bridges[0]: '..' is not a bridge's name"),
+            ({"bridges": ["cbr0"], "bridge_nf": "unmanaged"}, "bridges: [\"cbr0\"] has no use with bridge_nf=unmanaged (expected one of the two)"),
+            ({"bridges": ["cbr0", "eth0"]}, "bridges[1]: 'eth0' is there, but is no Linux bridge (expected a bridge, or a name that is free)"),
+        ],
         "bridge_nf_call_iptables": [({"bridge_nf_call_iptables": "perhaps"}, "bridge_nf_call_iptables")],
         "bridge_nf_call_ip6tables": [({"bridge_nf_call_ip6tables": "perhaps"}, "bridge_nf_call_ip6tables")],
         "bridge_nf_call_arptables": [({"bridge_nf_call_arptables": "perhaps"}, "bridge_nf_call_arptables")],

@@ -16,7 +16,7 @@ UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
-    "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
+    "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_info": (set(), set()),
