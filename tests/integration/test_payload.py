@@ -16,7 +16,7 @@ UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
-    "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl"}),
+    "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl", "udev"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_info": (set(), set()),
@@ -25,7 +25,7 @@ NEEDS = {
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged",
                       "directory"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "package", "sysctl"}),
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "package", "sysctl", "udev"}),
 }
 
 

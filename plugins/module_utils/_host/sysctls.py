@@ -11,7 +11,7 @@ import typing as t
 
 from .._errors import NodeError
 from . import files
-from .process import find, output
+from .process import find, output, run
 
 ROOT = "/proc/sys"
 LINKS = "/sys/class/net"
@@ -114,6 +114,12 @@ def _text(path: str) -> str | None:
 def has_udev() -> bool:
     """Whether udev minds the devices of this node: in a container it mostly does not."""
     return os.path.isdir("/run/udev")
+
+
+def reload_udev() -> None:
+    """Lets a running udevd read its rules anew; one that is not running reads them when it starts."""
+    if find("udevadm") is not None:
+        run(["udevadm", "control", "--reload"])
 
 
 def boot_program() -> list[str] | None:

@@ -17,7 +17,7 @@ from .._converge import Part, Want
 from .._errors import Problem
 from .._host import files, links, sysctls
 from .._resource import Resource
-from .._resources import file, sysctl
+from .._resources import file, sysctl, udev
 from . import directory
 from .base import STATE, Options, Run, removal
 
@@ -182,7 +182,8 @@ def _wants(values: t.Mapping[str, str], calls: t.Mapping[str, str], named: t.Seq
     wants += [Want(sysctl.BridgeNf(bridge, ruled=ruled), dict(calls), last=True) for bridge in bridges]
     wants += [Want(sysctl.Sysctl(key), value, last=bool(named) and key.startswith("net/bridge/")) for key, value in values.items()]
     for path, text in _files(values, calls, named).items():
-        resource = file.File(path, files.Bytes(f"# Written by kubenode.network.{NAME}\n{text}".encode()))
+        kind = udev.Rules if path == UDEV_FILE else file.File
+        resource = kind(path, files.Bytes(f"# Written by kubenode.network.{NAME}\n{text}".encode()))
         wants += file.folder_wants(os.path.dirname(path), run.document)
         wants.append(Want(resource, resource.wanted()))
     return wants
@@ -282,4 +283,6 @@ def dotted(key: str) -> str:
 
 
 def revive(object_id: str) -> Resource:
-    return sysctl.revive(object_id) if object_id.startswith(("sysctl:", "module:", "bridge_nf:")) else file.revive(object_id)
+    if object_id.startswith(("sysctl:", "module:", "bridge_nf:")):
+        return sysctl.revive(object_id)
+    return udev.Rules(UDEV_FILE) if object_id == f"file:{UDEV_FILE}" else file.revive(object_id)
