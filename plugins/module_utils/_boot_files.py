@@ -40,12 +40,33 @@ class Setting(t.NamedTuple):
     value: str | None
 
 
+class Override(t.NamedTuple):
+    """A line that gives a key another value than it has: ``by`` these of ``PROGRAMS``."""
+
+    key: str
+    value: str
+    path: str
+    line: int
+    by: list[str]
+
+
 class Block(t.NamedTuple):
     """A line of a file that keeps a kernel module from being loaded."""
 
     path: str
     line: int
     text: str
+
+
+def overrides(texts: Texts, values: t.Mapping[str, str]) -> list[Override]:
+    """The lines that undo one of these values (key -> value) when one of the programs runs."""
+    found: dict[tuple[str, Setting], list[str]] = {}
+    for key, value in values.items():
+        for program in PROGRAMS:
+            last = last_setting(texts, key, program)
+            if last is not None and not same_value(last.value or "", value):
+                found.setdefault((key, last), []).append(program)
+    return [Override(key, last.value or "", last.path, last.line, programs) for (key, last), programs in found.items()]
 
 
 def last_setting(texts: Texts, key: str, program: str) -> Setting | None:

@@ -253,18 +253,11 @@ def _refuse_read_only(values: t.Mapping[str, str], run: Run, bridges: t.Mapping[
 def _overridden(values: t.Mapping[str, str], run: Run) -> list[dict[str, t.Any]]:
     """Lines of files of others that undo a value at the next boot, or with the next ``sysctl --system``."""
     texts = {**sysctls.configuration(_boot_files.SYSCTL_FOLDERS, _boot_files.SYSCTL_FILE), SYSCTL_FILE: _persisted(values)}
-    found: dict[tuple[str, _boot_files.Setting], list[str]] = {}
-    for key, value in values.items():
-        for program in _boot_files.PROGRAMS:
-            last = _boot_files.last_setting(texts, key, program)
-            if last is not None and not _boot_files.same_value(last.value or "", value):
-                found.setdefault((key, last), []).append(program)
-    for (key, last), programs in found.items():
-        text = f"{last.path} line {last.line} sets {dotted(key)} to {last.value} behind {SYSCTL_FILE}, by {' and '.join(programs)}"
-        run.warnings.append(f"{NAME}: {text}; take that line away, or it undoes {values[key]} at the next boot or before")
-    return [
-        {"key": dotted(key), "value": last.value, "path": last.path, "line": last.line, "by": programs} for (key, last), programs in found.items()
-    ]
+    found = _boot_files.overrides(texts, values)
+    for line in found:
+        text = f"{line.path} line {line.line} sets {dotted(line.key)} to {line.value} behind {SYSCTL_FILE}, by {' and '.join(line.by)}"
+        run.warnings.append(f"{NAME}: {text}; take that line away, or it undoes {values[line.key]} at the next boot or before")
+    return [{**line._asdict(), "key": dotted(line.key)} for line in found]
 
 
 def _blocked(run: Run) -> list[dict[str, t.Any]]:
