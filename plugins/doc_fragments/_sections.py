@@ -337,22 +337,23 @@ options:
         thousands of millions, as in V(10M).
       - If neither this nor O(egress_rate) is set, each pod has the limits that its annotations C(kubernetes.io/ingress-bandwidth) and
         C(kubernetes.io/egress-bandwidth) name, if any. The rates set here are those of every pod of the network, whatever its annotations say.
-      - Requires O(ingress_burst).
     type: str
   ingress_burst:
     description:
       - How much a pod may receive at once before O(ingress_rate) holds, in bits, written like that.
+      - If not set beside O(ingress_rate), a tenth of a second's worth, and at least 64 KiB (V(524288)), which is what a host hands over
+        at once.
       - It must be less than 4 GiB. A burst that is a small part of a second's worth lets little more than the rate through from the start.
       - With the limits of annotations, runtimes pass the largest burst, so that the first hundreds of megabytes are not slowed down at all.
     type: str
   egress_rate:
     description:
       - How much a pod may send, in bits per second, written like O(ingress_rate).
-      - Requires O(egress_burst).
     type: str
   egress_burst:
     description:
       - How much a pod may send at once before O(egress_rate) holds, in bits, written like O(ingress_rate).
+      - If not set beside O(egress_rate), as for O(ingress_burst).
     type: str
   conf_dir:
     description:

@@ -232,8 +232,8 @@ CASES = {
             ({"ingress_rate": "4"}, "ingress_rate: 4 is out of range"),
             ({"ingress_rate": None}, "ingress_rate: null beside ingress_burst: 1000000 (expected both or neither)"),
         ],
-        "ingress_burst": [({"ingress_burst": "40G"}, "ingress_burst: 40000000000 is out of range"), ({"ingress_burst": None}, "ingress_burst: null beside")],
-        "egress_rate": [({"egress_rate": "1M"}, "egress_burst: null beside egress_rate: 1000000"), ({"egress_rate": "-1"}, "egress_rate: '-1' is not")],
+        "ingress_burst": [({"ingress_burst": "40G"}, "ingress_burst: 40000000000 is out of range"), ({"ingress_burst": "7"}, "ingress_burst: 7 is out")],
+        "egress_rate": [({"egress_rate": "7"}, "egress_rate: 7 is out of range"), ({"egress_rate": "-1"}, "egress_rate: '-1' is not")],
         "egress_burst": [({"egress_burst": "1M"}, "egress_rate: null beside egress_burst"), ({"egress_burst": "1MB"}, "egress_burst: '1MB' is not")],
         "conf_dir": [
             ({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"),
