@@ -113,7 +113,7 @@ def _text(path: str) -> str | None:
 
 def has_udev() -> bool:
     """Whether udev minds the devices of this node: in a container it mostly does not."""
-    return os.path.isdir("/run/udev")
+    return os.path.exists("/run/udev/control")
 
 
 def reload_udev() -> None:

@@ -46,6 +46,7 @@ FINISHES_LAST = True
 
 #: Whether the bridge-nf keys are managed, and why, in a sentence.
 Decision = tuple[bool, str]
+UNKNOWN = providers.Attachment("", None)
 
 
 def check(options: Options) -> list[Problem]:
@@ -107,29 +108,21 @@ def _decide_at_once(options: Options, run: Run) -> Decision | None:
 
 def _decide_by_networks(options: Options, run: Run) -> Decision:
     """By the networks that pods get, else by the provider, else as the kubelet did without a network plugin: as for a bridge."""
-    found = [(network.get("name"), providers.attachment(network)) for network in _networks(run)]
+    found = [(show(network.get("name")), providers.attachment(network)) for network in _networks(run)]
+    name, attachment = next(((name, one) for wanted in (True, None, False) for name, one in found if one.bridged is wanted), ("", UNKNOWN))
     provider = options["provider"]
     needed = providers.PROVIDERS.get(provider)
-    for bridged in (True, None, False):
-        for name, attachment in found:
-            if attachment.bridged is bridged:
-                return _by_network(name, attachment, provider, run)
+    if attachment.bridged is not None:
+        if needed is not None and needed is not attachment.bridged:
+            text = f"provider {provider} puts pods {_where(needed)}, but network {name} on this node puts them {_where(attachment.bridged)}"
+            run.warnings.append(f"{NAME}: {text}, which counts; bridge_nf=enabled or bridge_nf=unmanaged decides otherwise")
+        return attachment.bridged, f"network {name} puts pods {_where(attachment.bridged)}, by the plugin {show(attachment.plugin)}"
     if needed is not None:
         return needed, f"provider {provider} puts pods {_where(needed)}"
-    return True, "there is no network on this node yet and no provider tells, so it is taken for one with a Linux bridge"
-
-
-def _by_network(name: t.Any, attachment: providers.Attachment, provider: str | None, run: Run) -> Decision:
-    needed = providers.PROVIDERS.get(provider or "")
-    if attachment.bridged is None and needed is not None:
-        return needed, f"provider {provider} puts pods {_where(needed)}"
-    if attachment.bridged is None:
-        plugin = f"the plugin {show(attachment.plugin)}" if attachment.plugin else "no plugin"
-        return True, f"network {show(name)} attaches pods by {plugin}, of which nothing is known, so it is taken for one with a Linux bridge"
-    if needed is not None and needed is not attachment.bridged:
-        text = f"provider {provider} puts pods {_where(needed)}, but network {show(name)} on this node puts them {_where(attachment.bridged)}"
-        run.warnings.append(f"{NAME}: {text}, which counts; bridge_nf=enabled or bridge_nf=unmanaged decides otherwise")
-    return attachment.bridged, f"network {show(name)} puts pods {_where(attachment.bridged)}, by the plugin {show(attachment.plugin)}"
+    if not found:
+        return True, "there is no network on this node yet and no provider tells, so it is taken for one with a Linux bridge"
+    plugin = f"the plugin {show(attachment.plugin)}" if attachment.plugin else "no plugin"
+    return True, f"network {name} attaches pods by {plugin}, of which nothing is known, so it is taken for one with a Linux bridge"
 
 
 def _where(bridged: bool) -> str:
@@ -137,11 +130,11 @@ def _where(bridged: bool) -> str:
 
 
 def _networks(run: Run) -> list[dict[str, t.Any]]:
-    folder = run.runtime.conf_dir
-    planned = run.planned.in_use
-    if folder not in planned and not planned:
+    """Those that pods get from the folder that the runtime reads, or from the folders that the run was told instead."""
+    folder, planned = run.runtime.conf_dir, run.planned.in_use
+    if not planned:
         return directory.Folder(folder, run).in_use()
-    return planned.get(folder) or [network for networks in planned.values() for network in networks]
+    return planned.get(folder, [network for networks in planned.values() for network in networks])
 
 
 # The part
@@ -151,13 +144,7 @@ def _fill(part: Part, options: Options, decision: Decision, run: Run) -> None:
     managed, reason = decision
     families = DEFAULT_FORWARDING if options["forwarding"] is None else sorted(set(options["forwarding"]))
     calls = {table: str(int(options[option])) for table, option in CALLS.items()} if managed else {}
-    values = {f"net/bridge/bridge-nf-call-{table}": "0" if options["bridges"] else value for table, value in calls.items()}
-    if "ipv6" in families:
-        values.update(_accept_ra(run))
-    values.update({FORWARDING[family]: "1" for family in families})
-    for family in families:
-        if sysctls.read(FORWARDING[family]) is None:
-            run.refuse("forwarding", f"{family} is not there on this node: its kernel has no {dotted(FORWARDING[family])}")
+    values = _values(calls, options["bridges"], families, run)
     bridges = _present_bridges(options["bridges"] or [], run)
     _refuse_read_only(values, run, dict.fromkeys(bridges, calls))
     part.desired = {
@@ -172,6 +159,18 @@ def _fill(part: Part, options: Options, decision: Decision, run: Run) -> None:
     run.planned.sysctls.update(values)
     run.planned.bridge_nf.update(dict.fromkeys(bridges, calls))
     run.results[NAME] = {**part.desired, "reason": reason, "overridden": _overridden(values, run), "module_blocked": _blocked(run) if managed else []}
+
+
+def _values(calls: t.Mapping[str, str], bridges: t.Sequence[str] | None, families: t.Sequence[str], run: Run) -> dict[str, str]:
+    """Key -> value. Those for all bridges are off where single bridges have switches of their own."""
+    values = {f"net/bridge/bridge-nf-call-{table}": "0" if bridges else value for table, value in calls.items()}
+    if "ipv6" in families:
+        values.update(_accept_ra(run))
+    values.update({FORWARDING[family]: "1" for family in families})
+    for family in families:
+        if sysctls.read(FORWARDING[family]) is None:
+            run.refuse("forwarding", f"{family} is not there on this node: its kernel has no {dotted(FORWARDING[family])}")
+    return values
 
 
 def _wants(values: t.Mapping[str, str], calls: t.Mapping[str, str], named: t.Sequence[str] | None, bridges: t.Sequence[str], run: Run) -> list[Want]:
