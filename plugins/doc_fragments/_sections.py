@@ -342,22 +342,23 @@ options:
         thousands of millions, as in V(10M).
       - If neither this nor O(egress_rate) is set, each pod has the limits that its annotations C(kubernetes.io/ingress-bandwidth) and
         C(kubernetes.io/egress-bandwidth) name, if any. The rates set here are those of every pod of the network, whatever its annotations say.
-      - Requires O(ingress_burst).
     type: str
   ingress_burst:
     description:
       - How much a pod may receive at once before O(ingress_rate) holds, in bits, written like that.
+      - If not set beside O(ingress_rate), a tenth of a second's worth, and at least 64 KiB (V(524288)), which is what a host hands over
+        at once.
       - It must be less than 4 GiB. A burst that is a small part of a second's worth lets little more than the rate through from the start.
       - With the limits of annotations, runtimes pass the largest burst, so that the first hundreds of megabytes are not slowed down at all.
     type: str
   egress_rate:
     description:
       - How much a pod may send, in bits per second, written like O(ingress_rate).
-      - Requires O(egress_burst).
     type: str
   egress_burst:
     description:
       - How much a pod may send at once before O(egress_rate) holds, in bits, written like O(ingress_rate).
+      - If not set beside O(egress_rate), as for O(ingress_burst).
     type: str
   conf_dir:
     description:
@@ -466,19 +467,75 @@ options:
 
     SYSCTL_BRIDGE_NF = r"""
 options:
+  bridge_nf:
+    description:
+      - Whether packets that cross a Linux bridge shall pass the firewall, as services need it for two pods on one node.
+      - With V(auto), yes if the node's pods are on a Linux bridge. That is decided by the first of these that tells. O(bridges). In
+        M(kubenode.network.node_network), C(kubenet_bridge). The networks that pods get from the CNI files, with those of the same run.
+        O(provider). Where nothing tells, yes, as the kubelet had it without a network plugin. The result says what was decided, and why.
+      - V(enabled) loads the kernel module C(br_netfilter) and sets the parameters below.
+      - V(unmanaged), and V(auto) on a node without a Linux bridge for pods, leaves them alone. Those that an earlier run set get the
+        values that were found.
+    type: str
+    choices: [auto, enabled, unmanaged]
+    default: auto
+  provider:
+    description:
+      - The network system that is to come, where the node has no network yet, or one with a plugin that is not known.
+      - C(exec), C(ipvs), C(kuryr-kubernetes) and C(multus) tell nothing, for it depends on what they are combined with.
+    type: str
+    choices:
+      - antrea
+      - aws-vpc-cni
+      - azure-cni
+      - calico
+      - canal
+      - cilium
+      - cni-bridge
+      - contiv
+      - contiv-vpp
+      - exec
+      - flannel
+      - host-network
+      - ipvs
+      - kindnet
+      - kindnet-kind
+      - kope-routing
+      - kube-ovn
+      - kube-router
+      - kubenet
+      - kuryr-kubernetes
+      - midonet
+      - multus
+      - noop
+      - opencontrail
+      - openshift-sdn
+      - ovn-kubernetes
+      - romana
+      - weave
+  bridges:
+    description:
+      - The bridges of the node's pods, such as V(cbr0), if packets that cross any other bridge, such as those of Docker or libvirt, shall
+        not pass the firewall. These bridges get their own switches (C(nf_call_iptables) and so on), and the parameters for all bridges
+        are V(0).
+      - A bridge that comes later, as with the first pod, or anew, is switched by udev. On a node without udev a warning says so.
+      - Some installers and controllers look at the parameters for all bridges, and refuse V(0) or set V(1). They need this not set.
+      - If not set, the parameters hold for all bridges of the node, as kubenet had it.
+    type: list
+    elements: str
   bridge_nf_call_iptables:
     description:
-      - Whether IPv4 packets that cross a bridge pass iptables, as services need it for two pods on one node.
+      - Whether IPv4 packets that cross a bridge pass iptables. It counts where O(bridge_nf) is V(enabled), or V(auto) comes to that.
     type: bool
     default: true
   bridge_nf_call_ip6tables:
     description:
-      - Whether IPv6 packets that cross a bridge pass ip6tables.
+      - The same for IPv6 packets and ip6tables.
     type: bool
     default: true
   bridge_nf_call_arptables:
     description:
-      - Whether ARP packets that cross a bridge pass arptables.
+      - The same for ARP packets and arptables.
     type: bool
     default: true
   forwarding:
@@ -493,7 +550,10 @@ options:
   state:
     description:
       - V(present) sets the parameters now and keeps them in V(/etc/sysctl.d/99-kubenode-network.conf) for the next boot. The kernel
-        module C(br_netfilter) is loaded, and named in V(/etc/modules-load.d/kubenode-network.conf).
+        module C(br_netfilter) is loaded, and named in V(/etc/modules-load.d/kubenode-network.conf). Where udev runs, the rules in
+        V(/etc/udev/rules.d/99-kubenode-network.rules) set the parameters again when that module is loaded later than they are.
+      - A line in a file of others that would undo a value at the next boot is a warning with its place, and stays. So is one in
+        C(modprobe.d) that keeps the module from being loaded.
       - V(absent) takes the files away and gives every parameter the value that was found. The kernel module stays loaded.
     type: str
     choices: [present, absent]

@@ -19,10 +19,11 @@ from ._resource import Resource, State, outline
 
 @dataclasses.dataclass(frozen=True)
 class Want:
-    """One thing and how it should be."""
+    """One thing and how it should be. ``last``: to be changed behind everything else that is wanted."""
 
     resource: Resource
     state: State
+    last: bool = False
 
 
 @dataclasses.dataclass
@@ -121,9 +122,9 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     _refuse_twice(parts)
     wanted: dict[str, Change] = {}
     after = document
+    for want in sorted((want for part in parts for want in part.wants), key=lambda want: want.last):
+        _add(wanted, want)
     for part in parts:
-        for want in part.wants:
-            _add(wanted, want)
         after = after.with_part(part.section, part.instance, part.desired, _records(part, wanted, document), part.asked)
     saved = after.resource()
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]

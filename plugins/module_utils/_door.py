@@ -86,7 +86,10 @@ def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> d
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     check_options(opened)
     with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
-        run = Run(Document.load(), check=check, writes_networks=any(section.NAME == "networks" for section, *_rest in opened))
+        sections: dict[str, list[Options]] = {}
+        for section, options, _path in opened:
+            sections.setdefault(section.NAME, []).append(options)
+        run = Run(Document.load(), check=check, sections=sections)
         run.cleanups += [] if check else [bytecode.keep]
         try:
             parts = planned_parts(opened, run)
@@ -111,7 +114,8 @@ def planned_parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
         parts += _with_asked(section.parts(options, run), section, options)
         problems += [problem.under(prefix) for problem in run.problems]
     _refuse_if_any(problems)
-    for section in {id(section): section for section, _options, _prefix in opened}.values():
+    sections = {id(section): section for section, _options, _prefix in opened}.values()
+    for section in sorted(sections, key=lambda section: getattr(section, "FINISHES_LAST", False)):
         run.problems = []
         getattr(section, "finish", lambda run: None)(run)
         _refuse_if_any(run.problems)

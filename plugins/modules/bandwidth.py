@@ -69,9 +69,7 @@ EXAMPLES = r"""
   kubenode.network.bandwidth:
     network: mynet
     ingress_rate: 10M
-    ingress_burst: 1M
     egress_rate: 5M
-    egress_burst: 500K
 
 - name: Take the limits away from new pods
   kubenode.network.bandwidth:

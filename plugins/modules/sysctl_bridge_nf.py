@@ -12,7 +12,8 @@ short_description: Set the kernel parameters that pods on a bridge need
 version_added: 0.1.0
 description:
   - Loads C(br_netfilter), lets packets that cross a bridge pass the firewall, and turns on forwarding, now and after the next boot.
-  - Services need this. Without it, two pods on one node cannot reach each other by the address of a service.
+  - Services need this where pods are on a Linux bridge. Without it, two pods on one node cannot reach each other by the address of a
+    service. A node whose network uses no Linux bridge is left alone in that.
   - A node that learned its IPv6 default route from router advertisements keeps it when IPv6 forwarding is turned on.
 extends_documentation_fragment:
   - kubenode.network._attributes
@@ -37,6 +38,14 @@ EXAMPLES = r"""
   kubenode.network.sysctl_bridge_nf:
     bridge_nf_call_arptables: false
     forwarding: [ipv4, ipv6]
+
+- name: Prepare a node for Cilium, which is installed later and uses no Linux bridge
+  kubenode.network.sysctl_bridge_nf:
+    provider: cilium
+
+- name: Let the firewall see what crosses the pods' bridge, and no other bridge of the node
+  kubenode.network.sysctl_bridge_nf:
+    bridges: [cbr0]
 
 - name: Give the parameters the values that were found
   kubenode.network.sysctl_bridge_nf:
@@ -105,21 +114,93 @@ sysctl_bridge_nf:
   returned: success and O(state=present)
   type: dict
   contains:
+    bridge_nf:
+      description: V(enabled), or V(unmanaged) if the parameters for bridges are left alone.
+      type: str
+      sample: enabled
+    reason:
+      description: Why, in a sentence.
+      type: str
+      sample: network 'kubenet' puts pods on a Linux bridge, by the plugin 'bridge'
+    bridges:
+      description: The bridges with switches of their own. V(null) if the parameters hold for all bridges.
+      type: list
+      elements: str
+      sample: [cbr0]
+    bridge_nf_call:
+      description: What passes the firewall on its way across a bridge, those of RV(sysctl_bridge_nf.bridges) or all. Empty if unmanaged.
+      type: dict
+      sample: {iptables: "1", ip6tables: "1", arptables: "1"}
+    forwarding:
+      description: The families that the node forwards.
+      type: list
+      elements: str
+      sample: [ipv4]
     module:
-      description: The kernel module that is loaded.
+      description: The kernel module that is loaded. V(null) if none is needed.
       type: str
       sample: br_netfilter
     values:
       description: The kernel parameters and their values.
       type: dict
       sample: {net.bridge.bridge-nf-call-iptables: "1", net.ipv4.ip_forward: "1"}
+    overridden:
+      description: Lines in files of others that undo a value at the next boot, or when somebody runs C(sysctl --system).
+      type: list
+      elements: dict
+      contains:
+        key:
+          description: The kernel parameter.
+          type: str
+          sample: net.ipv4.ip_forward
+        value:
+          description: What the line sets it to.
+          type: str
+          sample: "0"
+        path:
+          description: The file.
+          type: str
+          sample: /etc/sysctl.d/99-sysctl.conf
+        line:
+          description: The number of the line.
+          type: int
+          sample: 28
+        by:
+          description: The programs that read the file after ours, V(systemd-sysctl) at boot and V(sysctl --system).
+          type: list
+          elements: str
+          sample: [systemd-sysctl, sysctl --system]
+    module_blocked:
+      description: Lines of C(modprobe.d) that keep the kernel module from being loaded at boot.
+      type: list
+      elements: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+          sample: /etc/modprobe.d/hardening.conf
+        line:
+          description: The number of the line.
+          type: int
+          sample: 3
+        text:
+          description: The line.
+          type: str
+          sample: blacklist br_netfilter
   sample:
+    bridge_nf: enabled
+    reason: network 'kubenet' puts pods on a Linux bridge, by the plugin 'bridge'
+    bridges: null
+    bridge_nf_call: {iptables: "1", ip6tables: "1", arptables: "1"}
+    forwarding: [ipv4]
     module: br_netfilter
     values:
       net.bridge.bridge-nf-call-iptables: "1"
       net.bridge.bridge-nf-call-ip6tables: "1"
       net.bridge.bridge-nf-call-arptables: "1"
       net.ipv4.ip_forward: "1"
+    overridden: []
+    module_blocked: []
 problems:
   description: Everything that is wrong with the options, found together. The message has the same as one line.
   returned: when an option is wrong

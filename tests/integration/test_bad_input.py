@@ -235,8 +235,8 @@ CASES = {
             ({"ingress_rate": "4"}, "ingress_rate: 4 is out of range"),
             ({"ingress_rate": None}, "ingress_rate: null beside ingress_burst: 1000000 (expected both or neither)"),
         ],
-        "ingress_burst": [({"ingress_burst": "40G"}, "ingress_burst: 40000000000 is out of range"), ({"ingress_burst": None}, "ingress_burst: null beside")],
-        "egress_rate": [({"egress_rate": "1M"}, "egress_burst: null beside egress_rate: 1000000"), ({"egress_rate": "-1"}, "egress_rate: '-1' is not")],
+        "ingress_burst": [({"ingress_burst": "40G"}, "ingress_burst: 40000000000 is out of range"), ({"ingress_burst": "7"}, "ingress_burst: 7 is out")],
+        "egress_rate": [({"egress_rate": "7"}, "egress_rate: 7 is out of range"), ({"egress_rate": "-1"}, "egress_rate: '-1' is not")],
         "egress_burst": [({"egress_burst": "1M"}, "egress_rate: null beside egress_burst"), ({"egress_burst": "1MB"}, "egress_burst: '1MB' is not")],
         "conf_dir": [
             ({"conf_dir": "etc"}, "conf_dir: 'etc' is not usable"),
@@ -289,6 +289,16 @@ CASES = {
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "sysctl_bridge_nf": {
+        "bridge_nf": [({"bridge_nf": "on"}, "value of bridge_nf must be one of: auto, enabled, unmanaged")],
+        "provider": [({"provider": "Calico"}, "value of provider must be one of: antrea, aws-vpc-cni")],
+        "bridges": [
+            ({"bridges": []}, "bridges: is empty (expected names of bridges such as cbr0, or to leave it out)"),
+            ({"bridges": ["cbr0", "br*", "cbr0"]},
+             "bridges[1]: 'br*' is not a bridge's name (expected 1 to 15 letters, digits, _, . or -); bridges[2]: 'cbr0' is given twice"),
+            ({"bridges": [".."]}, "bridges[0]: '..' is not a bridge's name"),
+            ({"bridges": ["cbr0"], "bridge_nf": "unmanaged"}, "bridges: [\"cbr0\"] has no use with bridge_nf=unmanaged (expected one of the two)"),
+            ({"bridges": ["cbr0", "eth0"]}, "bridges[1]: 'eth0' is there, but is no Linux bridge (expected a bridge, or a name that is free)"),
+        ],
         "bridge_nf_call_iptables": [({"bridge_nf_call_iptables": "perhaps"}, "bridge_nf_call_iptables")],
         "bridge_nf_call_ip6tables": [({"bridge_nf_call_ip6tables": "perhaps"}, "bridge_nf_call_ip6tables")],
         "bridge_nf_call_arptables": [({"bridge_nf_call_arptables": "perhaps"}, "bridge_nf_call_arptables")],

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from testbed import diff_dumps, proof
+from testbed import diff_dumps, proof, wait_for
 from testbed.containerd import Containerd
 from testbed.paths import link_collection
 
@@ -329,12 +329,12 @@ def test_a_single_configuration_that_we_took_over_comes_back_in_the_end(net):
     assert not diff_dumps(before, node.dump())
 
 
-def rate(node, pod, reverse):
+def rate(node, pod, reverse, address=None):
     """Bits per second from the node to the pod, or from the pod."""
     server = pod.popen(["iperf3", "-s", "-1", "-D", "-I", "/run/iperf3.pid"])
     assert server.wait(5) == 0
-    done = node.run(["iperf3", "-c", pod.ip4, "-t", "2", "-O", "1", "-J", *(["-R"] if reverse else [])], timeout=15).stdout
-    return json.loads(done)["end"]["sum_received"]["bits_per_second"]
+    argv = ["iperf3", "-c", address or pod.ip4, "-t", "2", "-O", "1", "-J", *(["-R"] if reverse else [])]
+    return json.loads(node.run(argv, timeout=15).stdout)["end"]["sum_received"]["bits_per_second"]
 
 
 def test_pods_have_the_rates_of_the_entry(net):
@@ -353,6 +353,22 @@ def test_pods_have_the_rates_of_the_entry(net):
                 assert "qdisc tbf" in shaped and "rate 40Mbit" in shaped and "rate 20Mbit" in shaped
     assert measured[False, False] > 5 * measured[True, False] and measured[False, True] > 5 * measured[True, True]
     assert 1.5 < measured[True, False] / measured[True, True] < 2.7, "a pod may receive twice as much as it may send"
+
+
+def test_a_rate_without_a_burst_holds_from_the_start_in_both_families(net):
+    """kubenet's limit of what pods send had no effect, and an IPv6 pod with a limit did not start (kubenet.md section 10)."""
+    node = net
+    ipam = {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00:10:244::/64"}]]}
+    node.write(f"{FOLDER}/10-dual.conflist", json.dumps({"cniVersion": "0.4.0", "name": "dual", "plugins": [
+        {"type": "bridge", "bridge": "cni0", "isDefaultGateway": True, "ipam": ipam}]}))
+    done = do(node, "bandwidth", network="dual", ingress_rate="20M", egress_rate="10M")
+    assert done["bandwidth"]["entry"] == {"type": "bandwidth", "capabilities": {"bandwidth": True}, "ingressRate": 20000000, "ingressBurst": 2000000,
+                                          "egressRate": 10000000, "egressBurst": 1000000}
+    with node.pod("a") as a:
+        wait_for(lambda: not node.run(["ping", "-c1", "-W1", a.ip6], check=False).returncode, what="IPv6 of the pod")
+        for address in (a.ip4, a.ip6):
+            received, sent = (rate(node, a, reverse, address) / 10**6 for reverse in (False, True))
+            assert 15 < received < 22 and 7 < sent < 11, (address, received, sent)
 
 
 def test_annotations_of_pods_are_passed_on(net):

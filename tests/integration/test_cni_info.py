@@ -232,6 +232,8 @@ CASES = {
     "mixed-backends": Case(run("iptables-legacy -t nat -N KUBE-SERVICES", "iptables-nft -t nat -N CNI-HOSTPORT-DNAT"), "warning",
                            "IPv4 rules of CNI plugins or kube-proxy are in nf_tables (CNI-HOSTPORT-DNAT) and in legacy tables (KUBE-SERVICES)"),
     "forwarding-off": Case(run("sysctl -qw net.ipv4.ip_forward=0"), "error", "net.ipv4.ip_forward is 0, so pods of 'mynet' reach nothing", base=pod),
+    "sysctl-undone": Case(lambda node: node.write("/etc/sysctl.d/99-zz.conf", "\nnet/bridge/bridge-nf-call-iptables=0\n"), "warning",
+                          "/etc/sysctl.d/99-zz.conf line 2 sets net.bridge.bridge-nf-call-iptables to 0 when systemd-sysctl or sysctl --system runs next"),
     "ipv6-off": Case(run("sysctl -qw net.ipv6.conf.default.disable_ipv6=1"), "error", "net.ipv6.conf.default.disable_ipv6 is 1, but network 'mynet'"),
     "file-mode": Case(run(f"chmod 644 {FILE}"), "info", "10-mynet.conflist has mode 0644; the CIS benchmark for Kubernetes (1.1.9) expects 0600 (chmod 600)"),
 }  # fmt: skip
@@ -269,6 +271,14 @@ def test_a_healthy_node_has_no_problem_but_what_is_good_to_know(node):
     result = look(node)
     assert names(result) == {"masquerade-in-cluster"}
     assert [item["fact"] for item in result["unavailable"]] == ["status of the runtime"]
+
+
+def test_a_bridge_that_is_switched_alone_is_in_order(node):
+    node.run(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"])
+    assert "bridge-nf-off" in names(look(node))
+    node.ip("link add cni0 type bridge")
+    done = node.module("sysctl_bridge_nf", {"bridges": ["cni0"], "forwarding": ["ipv4", "ipv6"]})
+    assert done["changed"] and names(look(node)) == {"masquerade-in-cluster"}
 
 
 def test_a_range_that_only_calico_knows_is_not_called_small(node):

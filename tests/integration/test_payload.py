@@ -17,7 +17,7 @@ NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge", "unmanaged"}, {"bridge", "dedup", "dropin", "file"}),
     "boot_service": ({"boot_service"}, {"dropin", "file"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
-    "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
+    "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl", "udev"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_info": (set(), set()),
@@ -26,7 +26,7 @@ NEEDS = {
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged",
                       "directory", "boot_service", "unmanaged"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "masquerade", "package", "sysctl"}),
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "masquerade", "package", "sysctl", "udev"}),
 }
 
 

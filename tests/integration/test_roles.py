@@ -86,6 +86,20 @@ def test_single_roles_make_a_node_and_take_it_back(node):
     assert left == []
 
 
+def test_kubenet_limits_what_pods_send_and_receive(plugin_node):
+    """By the annotations of each pod as kubenet did, or all of them; the second run of either changes nothing."""
+    node, role = plugin_node, "kubenode.network.kubenet"
+    for limits, entry in (({}, {}), ({"egress_rate": "10M"}, {"egressRate": 10000000, "egressBurst": 1000000})):
+        assert [run_roles(node, role, kubenet_bandwidth=limits).changed > 0 for _run in range(2)] == [True, False]
+        assert load_network(node)["plugins"][2] == {"type": "bandwidth", "capabilities": {"bandwidth": True}, **entry}
+    assert run_roles(node, role).changed == 0, "limits that are not managed stay"
+    assert run_roles(node, role, kubenet_bandwidth={"state": "absent"}).changed == 1
+    assert [plugin["type"] for plugin in load_network(node)["plugins"]] == ["bridge", "portmap"]
+    run_roles(node, role, kubenet_bandwidth={"ingress_rate": "1M"})
+    run_roles(node, role, kubenet_state="absent")
+    assert not node.exists("/etc/kubenode-network/node.json")
+
+
 @pytest.mark.parametrize("variables, message", [
     ({"kubenet_pod_cidrs": ["10.244.1.0/33"]}, "kubenet_bridge.pod_cidrs[0]: '10.244.1.0/33' is not a CIDR"),
     ({"kubenet_pod_cidrs": []}, "kubenet_bridge.pod_cidrs: is required when state is present"),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.kubenode.network.plugins.module_utils._cni import entries
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
+    bandwidth,
     boot_service,
     cni_plugins,
     kubenet_bridge,
@@ -76,4 +78,7 @@ def test_kubenet_has_the_options_of_bridge_and_masquerade():
     expected["kubenet_pod_cidrs"]["default"] = []
     expected["kubenet_boot_service"] = {"type": "bool", "default": True}
     expected["kubenet_force"] = taken(networks.OPTIONS)["force"]
+    limits = options.pop("kubenet_bandwidth")
     assert options == expected
+    assert limits["type"] == "dict"
+    assert bare(spec("kubenet")["kubenet_bandwidth"]["options"]) == taken({name: bandwidth.OPTIONS[name] for name in (*entries.BANDWIDTH_KEYS, "state")})

@@ -16,7 +16,7 @@ import time
 import typing as t
 from concurrent import futures
 
-from .. import _leases
+from .. import _boot_files, _leases
 from .._cni import loader, model, ranges, releases, versions
 from .._cni.keys import PLUGINS
 from .._cni.loader import Loader, Texts
@@ -255,10 +255,22 @@ class _Gathering:
         facts.uplinks = self._try("default routes", frozenset(), links.default_route_links)
         values = {key: self._try(f"sysctl {key}", False, sysctls.read, key) for key in SYSCTLS}
         facts.sysctls = {key: value for key, value in values.items() if not isinstance(value, bool)}
+        texts = self._try("files of sysctl.d", {}, sysctls.configuration, _boot_files.SYSCTL_FOLDERS, _boot_files.SYSCTL_FILE)
+        facts.undone = _boot_files.overrides(texts, {key: value for key, value in facts.sysctls.items() if value is not None})
+        facts.bridge_nf = self._bridge_nf()
         iptables = self._try("version of iptables", None, firewall.program_version, "iptables")
         nft = self._try("version of nft", None, firewall.program_version, "nft")
         tables = {family: self._try(f"legacy tables of {family}", [], firewall.legacy_tables, family) for family in firewall.TOOLS}
         facts.firewall = Firewall(iptables, nft[0] if nft else None, tables, self._try("chains of the firewall", None, _chains, iptables, nft))
+
+
+    def _bridge_nf(self) -> dict[str, dict[str, str]]:
+        """Those of the bridges, and of one that udev will switch when it comes."""
+        desired = self.document.desired("sysctl_bridge_nf", "node") or {}
+        coming = dict.fromkeys(desired.get("bridges") or (), desired.get("bridge_nf_call"))
+        bridges = [link.name for link in (self.facts.links or {}).values() if link.kind == "bridge"]
+        there = {name: self._try(f"switches of {name}", None, sysctls.read_bridge_nf, name) for name in bridges}
+        return {name: switches for name, switches in {**coming, **there}.items() if switches is not None}
 
 
 def _chains(iptables: tuple[str, str] | None, nft: tuple[str, str] | None) -> tuple[firewall.Chain, ...]:

@@ -12,6 +12,7 @@ import dataclasses
 import re
 import typing as t
 
+from .._boot_files import Override
 from .._cni import model
 from .._cni.loader import Loader, Texts, Verdict
 from .._cni.ranges import RangeSet
@@ -192,6 +193,10 @@ class Facts:
     firewall: Firewall = dataclasses.field(default_factory=Firewall)
     #: by their paths below /proc/sys; None for one that the kernel does not have
     sysctls: t.Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    #: lines in files of sysctl.d that give one of these another value at the next boot
+    undone: t.Sequence[Override] = ()
+    #: bridge -> its own switches for the firewall, ``{"iptables": "0", …}``
+    bridge_nf: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
     masquerades: bool = False
     unavailable: list[dict[str, str]] = dataclasses.field(default_factory=list)
 

@@ -20,6 +20,9 @@ MAX_PODS = 110
 _FREE = 10  # percent
 _FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6"}
 _GATEWAY = ("bridge", "ptp")
+#: By the family's version.
+_FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+_TABLES = {4: "iptables", 6: "ip6tables"}
 
 
 # 10, 11, 12: leases
@@ -115,19 +118,26 @@ def _bridge(plugin: Config) -> str:
 
 
 def bridge_nf_off(facts: Facts) -> Found:
-    bridged = [network for network in facts.used if network.parts("bridge")]
-    for version, key in ((4, "bridge-nf-call-iptables"), (6, "bridge-nf-call-ip6tables")):
+    for version, table in _TABLES.items():
+        key = f"bridge-nf-call-{table}"
         value = facts.sysctls.get(f"net/bridge/{key}", "1")
-        if value != "1" and has_family(facts, bridged, version):
+        blind = [network for network in facts.used if any(not _sees(facts, plugin, table, "1") for plugin in network.parts("bridge"))]
+        if has_family(facts, blind, version):
             said = "the kernel module br_netfilter is not loaded" if value is None else f"net.bridge.{key} is {value}"
             text = f"{said}, so IPv{version} services between pods on one bridge fail"
             yield Problem(WARNING, f"net.bridge.{key}", text, "kubenode.network.sysctl_bridge_nf loads and sets it, also for the next start")
 
 
+def _sees(facts: Facts, plugin: Config, table: str, unknown: str) -> bool:
+    """Whether packets that cross the plugin's bridge pass the firewall: because of the key for all bridges, or its own switch."""
+    own = facts.bridge_nf.get(_bridge(plugin), {})
+    return "1" in (facts.sysctls.get(f"net/bridge/bridge-nf-call-{table}", unknown), own.get(table))
+
+
 def hairpin_off(facts: Facts) -> Found:
-    for network in facts.used if facts.sysctls.get("net/bridge/bridge-nf-call-iptables") == "1" else ():
+    for network in facts.used:
         for plugin in network.parts("bridge"):
-            if plugin.get("hairpinMode") is not True:
+            if plugin.get("hairpinMode") is not True and _sees(facts, plugin, "iptables", "0"):
                 text = f"{at(facts, network.file)}: without hairpinMode a pod on {_bridge(plugin)} cannot reach its own service or host port"
                 yield Problem(WARNING, network.file, text, "set hairpinMode: true in kubenode.network.cni_config")
 
@@ -182,14 +192,29 @@ def mixed_backends(facts: Facts) -> Found:
 
 def forwarding_off(facts: Facts) -> Found:
     """Plugins switch it on when a pod starts, so that it being off before the first one is no problem."""
-    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
     leased = {known.file: known for known in facts.leases if known.leases}
-    gateways = [network for network in facts.used if network.file in leased and any(_is_gateway(plugin) for plugin in network.parts(*_GATEWAY))]
-    for version, key in keys.items():
+    gateways = [network for network in _gateways(facts) if network.file in leased]
+    for version, key in _FORWARDING.items():
         if gateways and facts.sysctls.get(key, "1") == "0" and has_family(facts, gateways, version):
             name = key.replace("/", ".")
             text = f"{name} is 0, so pods of {show(gateways[0].name)} reach nothing beyond this node; something has reset it since they started"
             yield Problem(ERROR, name, text, f"kubenode.network.sysctl_bridge_nf forwarding=ipv{version} sets it, also for the next start")
+
+
+def sysctl_undone(facts: Facts) -> Found:
+    """What is right now, and will not be after the next start or the next ``sysctl --system``."""
+    bridged = [network for network in facts.used if network.parts("bridge")]
+    needed = {key: version for version, key in _FORWARDING.items() if has_family(facts, _gateways(facts), version)}
+    needed.update({f"net/bridge/bridge-nf-call-{table}": version for version, table in _TABLES.items() if has_family(facts, bridged, version)})
+    for line in facts.undone:
+        if line.key in needed and facts.sysctls.get(line.key) == "1":
+            name = line.key.replace("/", ".")
+            text = f"{line.path} line {line.line} sets {name} to {line.value} when {' or '.join(line.by)} runs next, and IPv{needed[line.key]} pods need 1"
+            yield Problem(WARNING, line.path, text, "take that line away")
+
+
+def _gateways(facts: Facts) -> list[Network]:
+    return [network for network in facts.used if any(_is_gateway(plugin) for plugin in network.parts(*_GATEWAY))]
 
 
 def _is_gateway(plugin: Config) -> bool:

@@ -63,6 +63,7 @@ TABLE: dict[str, tuple[int | None, t.Callable[[Facts], Found]]] = {
     "loopback-first": (None, of_files.loopback_first),
     "loopback-used": (None, of_files.loopback_used),
     "mixed-backends": (None, of_pods.mixed_backends),
+    "sysctl-undone": (None, of_pods.sysctl_undone),
     "forwarding-off": (None, of_pods.forwarding_off),
     "ipv6-off": (None, of_pods.ipv6_off),
     "file-mode": (None, of_files.file_mode),

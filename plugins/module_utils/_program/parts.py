@@ -81,6 +81,12 @@ def _parts(document: Document) -> list[tuple[t.Any, str]]:
     return [(section, instance) for section in SECTIONS for instance in document.instances(section.NAME)]
 
 
+def _run(document: Document, *, check: bool) -> Run:
+    """A run that knows of all parts, as that of the playbook did, and makes one of them."""
+    sections = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in SECTIONS}
+    return Run(document, check=check, sections={name: options for name, options in sections.items() if options})
+
+
 def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instance: str, run: Run) -> Look:
     """What ``work`` finds. Whatever goes wrong with this part, an error of our own included, is a problem of this part
     alone: a node that boots without a controller needs the others all the more."""
@@ -103,14 +109,14 @@ def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instanc
 
 
 def _look_at(section: t.Any, instance: str, document: Document) -> Look:
-    found = _guarded(_settle, section, instance, Run(document, check=True, writes_networks=True))
+    found = _guarded(_settle, section, instance, _run(document, check=True))
     if not found.problems and document.asked(section.NAME, instance) is not None:
-        _ask_again(found, section, Run(document, check=True, writes_networks=True))
+        _ask_again(found, section, _run(document, check=True))
     return found
 
 
 def _apply_part(section: t.Any, instance: str) -> Look:
-    return _guarded(_settle, section, instance, Run(Document.load(), writes_networks=True))
+    return _guarded(_settle, section, instance, _run(Document.load(), check=False))
 
 
 def _settle(found: Look, section: t.Any, run: Run) -> None:

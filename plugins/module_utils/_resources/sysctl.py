@@ -56,6 +56,32 @@ class Sysctl(Resource):
         return found is None or self.read() is None  # the key came with a module that stays, or went with its link
 
 
+class BridgeNf(Resource):
+    """One bridge's own switches: a packet passes the firewall where its bridge, or ``net/bridge`` for all of them, says so. State:
+    ``{"iptables": "1", "ip6tables": "1", "arptables": "0"}``, or None while there is no such bridge. ``ruled``: a rule for udev
+    of ours has set them before they were looked at."""
+
+    def __init__(self, bridge: str, *, ruled: bool = False) -> None:
+        self.bridge, self.ruled = bridge, ruled
+        self.id = f"bridge_nf:{bridge}"
+
+    def read(self) -> State:
+        return sysctls.read_bridge_nf(self.bridge)
+
+    def write(self, state: State) -> None:
+        now = self.read()
+        for table, value in (state or {}).items():
+            if now is None or now[table] != value:
+                sysctls.write_bridge_nf(self.bridge, table, value)
+
+    def found(self, state: State) -> State:
+        """A bridge begins with all of them off."""
+        return dict.fromkeys(sysctls.NF_TABLES, "0") if state is None or self.ruled else state
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return self.read() is None or f"bridge:{self.bridge}" in releasing  # they go with their bridge
+
+
 class BrNetfilter(Resource):
     """The kernel module behind ``net/bridge``, loaded or built in. State: ``{"loaded": true}`` or None. It is never
     unloaded: others may have begun to rely on it."""
@@ -78,4 +104,6 @@ class BrNetfilter(Resource):
 
 def revive(object_id: str) -> Resource:
     kind, _colon, key = object_id.partition(":")
+    if kind == "bridge_nf":
+        return BridgeNf(key)
     return BrNetfilter() if kind == "module" else Sysctl(key)

@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from .._cni import entries
+from .._cni.keys import BURST
 from .._converge import Part
 from .._errors import Problem
 from . import chained, directory
@@ -38,7 +39,18 @@ def _bits(text: str | None) -> int | None:
 
 
 def _entry(options: Options) -> entries.Entry:
-    return entries.bandwidth_entry({option: _bits(options[option]) for option in entries.BANDWIDTH_KEYS})
+    given = {option: _bits(options[option]) for option in entries.BANDWIDTH_KEYS}
+    for direction in ("ingress", "egress"):
+        rate, burst = given[f"{direction}_rate"], given[f"{direction}_burst"]
+        if rate is not None and burst is None:
+            given[f"{direction}_burst"] = usual_burst(rate)
+    return entries.bandwidth_entry(given)
+
+
+def usual_burst(rate: int) -> int:
+    """A tenth of a second's worth, in bits: little enough that the rate holds from the start. At least the 64 KiB that a host hands
+    over at once, or a fast sender would see losses; at most what the plugin takes, and the kernel's clock of tbf (200 s)."""
+    return min(max(rate // 10, 8 * 2**16), rate * 200, BURST.high)
 
 
 PLUGIN = chained.Plugin(NAME, entries.BANDWIDTH_KEYS, _entry)

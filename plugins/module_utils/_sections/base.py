@@ -15,7 +15,7 @@ from .._cni import loader, versions
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
-from .._host import links, plugins, runtime
+from .._host import links, plugins, runtime, sysctls
 from .._host.runtime import Installed
 
 Options = t.Mapping[str, t.Any]
@@ -45,6 +45,12 @@ class Planned:
     sysctls: dict[str, str] = dataclasses.field(default_factory=dict)
     #: SHA-256 of the program that section boot_service lacks
     missing_program: str | None = None
+    #: bridge -> its own switches for the firewall, as ``sysctls.read_bridge_nf`` has them
+    bridge_nf: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    #: a part that waits for the networks to be planned, with its options and their path
+    undecided: tuple[Part, Options, str] | None = None
+    #: folder of CNI files -> the networks that pods get from it when the run is done
+    in_use: dict[str, list[dict[str, t.Any]]] = dataclasses.field(default_factory=dict)
     #: what section kubenet_bridge resolved, for the networks on it
     bridge: dict[str, t.Any] | None = None
     #: path of a CNI file -> its text
@@ -67,8 +73,8 @@ class Run:
 
     document: Document
     check: bool = False
-    #: whether the run has networks at all, which come behind the bridge
-    writes_networks: bool = False
+    #: section -> the options of each of its instances in this run
+    sections: t.Mapping[str, t.Sequence[Options]] = dataclasses.field(default_factory=dict)
     problems: list[Problem] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
     results: dict[str, t.Any] = dataclasses.field(default_factory=dict)
@@ -79,6 +85,13 @@ class Run:
 
     def refuse(self, path: str, message: str) -> None:
         self.problems.append(Problem(path, message))
+
+    def firewall_sees(self, bridge: str, version: int) -> bool:
+        """Whether packets of a family that cross the bridge pass the firewall once the run is done."""
+        table = "iptables" if version == 4 else "ip6tables"
+        key = f"net/bridge/bridge-nf-call-{table}"
+        own = self.planned.bridge_nf.get(bridge) or sysctls.read_bridge_nf(bridge) or {}
+        return "1" in (self.planned.sysctls.get(key, sysctls.read(key)), own.get(table))
 
     @functools.cached_property
     def links(self) -> dict[str, links.Link]:

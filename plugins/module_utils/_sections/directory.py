@@ -58,6 +58,7 @@ def finish(run: Run) -> None:
         folder.report()
         folder.check_loopback()
         folder.check_pods()
+        run.planned.in_use[path] = folder.in_use()
 
 
 def finish_entries(run: Run) -> None:
@@ -87,6 +88,10 @@ class Folder:
     @property
     def view(self) -> loader.Verdict:
         return self._view(self.after)
+
+    def in_use(self) -> list[dict[str, t.Any]]:
+        """The networks that pods get when the run is done, the default one first."""
+        return list(_configs(self.view.winners, self.after).values())
 
     def _view(self, texts: Texts) -> loader.Verdict:
         return loader.view(self.run.loader, texts, broken=self._broken(texts), folders=self.folders)

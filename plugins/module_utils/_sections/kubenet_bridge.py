@@ -34,7 +34,7 @@ OPTIONS: dict[str, t.Any] = {
 MTU_RANGE = range(68, 65536)
 #: IPv6 needs 1280 on every link (RFC 8200 section 5); the kernel takes IPv6 off a link below it.
 MTU_IPV6 = 1280
-BRIDGE_NF = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
+BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
 
 
 def check(options: Options) -> list[Problem]:
@@ -112,11 +112,10 @@ def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> 
         return []
     rules: list[str] = []
     for network in networks:
-        key = BRIDGE_NF[network.version]
-        if run.planned.sysctls.get(key, sysctls.read(key)) == "1":
+        if run.firewall_sees(name, network.version):
             rules += dedup_rules(mac, network)
         else:
-            run.warnings.append(f"{NAME}: {key.replace('/', '.')} is not 1, so there is no rule against duplicates for {network}")
+            run.warnings.append(f"{NAME}: {BRIDGE_NF[network.version]} is not 1, so there is no rule against duplicates for {network}")
     return [Want(dedup.DedupRules(name), {"rules": rules})] if rules else []
 
 
@@ -156,7 +155,7 @@ def _warn_of_other_mtu(desired: t.Mapping[str, t.Any], run: Run) -> None:
     """In a run of its own, this section does not write the networks on the bridge."""
     for network in run.document.instances("networks"):
         settings = run.document.desired("networks", network) or {}
-        for plugin in settings["plugins"] if not run.writes_networks else []:
+        for plugin in settings["plugins"] if "networks" not in run.sections else []:
             if plugin.get("bridge") == desired["name"] and plugin.get("mtu", desired["mtu"]) != desired["mtu"]:
                 text = f"{settings['filename']} still gives pods an MTU of {plugin['mtu']}; node_network keeps both in step"
                 run.warnings.append(f"{NAME}: {text}")

@@ -34,6 +34,7 @@ OPTIONAL = {
 #: Folder or file -> what it may import of the rest, as prefixes. What is not named here may import nothing but itself.
 ARROWS = {
     "_errors": (),
+    "_boot_files": (),
     "_cni": ("_errors", "_cni"),
     "_addressing": ("_errors", "_addressing"),
     "_host": ("_errors", "_host"),
@@ -41,9 +42,9 @@ ARROWS = {
     "_document": ("_errors", "_host", "_resource"),
     "_converge": ("_errors", "_document", "_resource"),
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
-    "_sections": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
+    "_sections": ("_boot_files", "_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
     "_door": ("_errors", "_converge", "_document", "_host", "_sections.base"),
-    "_info": ("_errors", "_cni", "_host", "_document", "_leases", "_info"),
+    "_info": ("_boot_files", "_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
     "_program": ("_errors", "_resource", "_converge", "_document", "_door", "_host", "_sections", "_program"),
     "_node": ("_errors", "_addressing", "_door", "_sections"),

@@ -316,6 +316,14 @@ def test_wants_in_order_then_removals_in_reverse_then_the_document(world):
     assert world.document.read_text() != old
 
 
+def test_a_want_that_is_to_come_last_comes_behind_those_of_later_parts_and_before_removals(world):
+    run(world, part_of(world, "one", wants=[world.want("old", 1)]))
+    last = [Want(world.thing(name), 1, last=True) for name in "xy"]
+    outcome = run(world, part_of(world, "one", wants=[*last, world.want("a", 1)]), part_of(world, "two", wants=[world.want("b", 1)]))
+    assert ids(outcome) == ["thing:a", "thing:b", "thing:x", "thing:y", "thing:old", "document"]
+    assert set(world.objects("one")) == {"thing:a", "thing:x", "thing:y"}
+
+
 def test_one_thing_wanted_by_two_parts_is_written_once(world):
     outcome = run(world, part_of(world, "one", wants=[world.want("a", 1)]), part_of(world, "two", wants=[world.want("a", 1)]))
     assert ids(outcome) == ["thing:a", "document"] and world.log == [("write", "thing:a", 1)]
