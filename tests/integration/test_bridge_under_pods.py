@@ -374,7 +374,8 @@ def test_a_failed_removal_gives_the_pods_their_bridge_back(plugin_node):
         node.run(["umount", "/etc/kubenode-network"])
         assert not diff_dumps(before, node.dump())
         proof.ping(a, b.ip4, full_size(1450, 4))
-        proof.ping(a, node.outside.ip4)
+        proof.ping(node, a.ip4)
+        proof.ping(node, b.ip6)
 
 
 @pytest.mark.parametrize(("commands", "options", "expected", "warned"), [

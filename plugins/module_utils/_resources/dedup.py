@@ -47,7 +47,7 @@ class DedupEbtables(DedupRules):
     def __init__(self, bridge: str) -> None:
         self.id = f"dedup_ebtables:{bridge}"
         # ebtables takes 31 characters of few kinds.
-        name = bridge if re.fullmatch("[A-Za-z0-9_.-]+", bridge) else hashlib.sha256(bridge.encode()).hexdigest()[:8]
+        name = bridge if re.fullmatch("[A-Za-z0-9_-]+", bridge) else hashlib.sha256(bridge.encode()).hexdigest()[:8]
         self.chain = f"KUBENODE-DEDUP-{name}"
 
     def read(self) -> State:
