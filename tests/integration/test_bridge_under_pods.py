@@ -9,6 +9,7 @@ import json
 import sys
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._sections import kubenet_bridge
 from testbed import Node, ProofError, diff_dumps, proof
 
 IPV4, IPV6 = "10.244.1.0/24", "fd00:10:244:1::/64"
@@ -404,3 +405,19 @@ def test_the_automatic_mtu_on_real_interfaces(node, commands, options, expected,
     assert warned in "".join(result.get("warnings", []))
     assert bool(result.get("warnings")) == bool(warned)
     assert not node.module("kubenet_bridge", {"pod_cidrs": [IPV4], **options})["changed"]
+
+
+@pytest.mark.parametrize("options", [{"mtu_overhead": "calico/vxlan"}, {"mtu": "1300", "hairpin_mode": "promiscuous-bridge", "txqueuelen": 9}])
+def test_what_was_resolved_gives_the_same_bridge_with_pods_on_it(plugin_node, options):
+    """As after a reboot or a change of the node's interfaces, from which nothing must follow by itself."""
+    node = plugin_node
+    have(node, mtu="1290")
+    with node.pod("a"):
+        have(node, **options)
+        desired = json.loads(node.read("/etc/kubenode-network/node.json"))["sections"]["kubenet_bridge"]["cbr0"]["desired"]
+        node.ip("link set eth0 mtu 1350")
+        before = node.dump()
+        result = node.module("kubenet_bridge", kubenet_bridge.resolved(desired))
+        assert not [change for change in result["changes"] if change["resource"] != DOCUMENT]
+        assert {key: result["kubenet_bridge"][key] for key in desired} == desired
+        assert not [line for line in diff_dumps(before, node.dump()).splitlines() if "node.json" not in line]

@@ -68,7 +68,7 @@ def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:
         return []
     if not value.isascii() or not value.isdigit() or int(value) not in MTU_RANGE:
         return [Problem("mtu", f"{value!r} is not an MTU (expected auto or {MTU_RANGE[0]} to {MTU_RANGE[-1]})")]
-    if int(value) < MTU_IPV6 and any(network.version == 6 for network in networks):
+    if int(value) < MTU_IPV6 and _has_ipv6(networks):
         return [Problem("mtu", f"{value} is too small for the IPv6 pod CIDR (expected at least {MTU_IPV6})")]
     return []
 
@@ -236,7 +236,7 @@ def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
                     hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
                     text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}"
                     run.refuse(f"pod_cidrs[{index}]", text)
-    if any(network.version == 6 for network in networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
+    if _has_ipv6(networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
         run.refuse("pod_cidrs", "has an IPv6 range, but IPv6 is switched off on this node (net.ipv6.conf.all.disable_ipv6)")
 
 
