@@ -403,22 +403,50 @@ options:
     elements: str
   mtu:
     description:
-      - The MTU of the bridge and of the pods on it, in bytes, or V(auto).
-      - V(auto) is the smallest MTU of the node's normal interfaces. They are up, have a carrier, are neither loopback nor point-to-point,
-        nor this bridge or its ports. Other bridges, their ports and veth links count only if a default route leaves by them.
-      - Where none is left, or the smallest is under 576, V(auto) is V(1460), with a warning.
+      - The MTU of the bridge and of the pods on it, in bytes, or V(auto). A number is taken as it is.
+      - V(auto) is what O(mtu_from) finds, less O(mtu_overhead). Where nothing is found, it is V(1460) less the overhead, with a warning.
+      - Pods keep the MTU that they were started with. While there are pods with a smaller one on the bridge, the bridge has no more than
+        they do, because larger packets to them would vanish. A warning and the result name these pods. A run after the last of them has
+        left raises it. New pods get the new MTU from the start. Until then, packets of one pod to another on the same bridge that are
+        larger than the receiver's MTU are lost, as on any bridge.
     type: str
     default: auto
+  mtu_from:
+    description:
+      - Where V(auto) looks. V(smallest) is the smallest MTU of the node's normal interfaces. They are up, have a carrier, are neither
+        loopback nor point-to-point, nor this bridge or its ports. Other bridges, their ports, veth links, C(ifb) and C(dummy) count
+        only if a default route leaves by them, and a veth that is no port if any route by it has a next hop.
+      - V(default_route) is the smallest of the interfaces by which a default route leaves.
+      - An interface with less than 576 or more than 65535 is left out, and one with less than 1280 is taken. A warning names both.
+      - Has no use, and is refused, beside an O(mtu) that is a number.
+    type: str
+    choices: [smallest, default_route]
+    default: smallest
+  mtu_overhead:
+    description:
+      - What V(auto) leaves free for the headers of a tunnel between the nodes. A number of bytes, a header with what it goes over
+        (V(vxlan/ipv4), V(vxlan/ipv6), V(geneve/ipv4), V(geneve/ipv6), V(ipip), V(gre), V(wireguard/ipv4), V(wireguard/ipv6\)), or a
+        provider and its mode, such as V(calico/vxlan) or V(flannel/ipsec). The latter is what that provider takes off itself, over IPv4
+        unless V(/ipv6) is added, as in V(calico/vxlan/ipv6).
+      - IPsec alone has no fixed size. Kubernetes' manual takes 128 bytes off for it, 8873 out of 9001.
+      - Refused beside an O(mtu) that is a number.
+    type: str
   hairpin_mode:
     description:
       - How a pod reaches itself by the address of its service.
-      - V(hairpin-veth) lets the ports of the bridge send packets back where they came from. V(promiscuous-bridge) puts the bridge into
-        promiscuous mode, with rules that drop the second copy of what it then hands to services, where bridge-nf is on and
-        nft is installed. V(none) does neither.
+      - V(hairpin-veth) lets the ports of the bridge send packets back where they came from, those of running pods too.
+        V(promiscuous-bridge) puts the bridge into promiscuous mode, with rules that drop the second copy of what it then hands to
+        services, where bridge-nf is on. They are in nftables or, where nft is not installed, in ebtables. V(none) does neither, and
+        turns off again what V(hairpin-veth) turned on.
       - With V(promiscuous-bridge) a pod does not reach itself through a service on kernels of today.
     type: str
     choices: [hairpin-veth, promiscuous-bridge, none]
     default: hairpin-veth
+  txqueuelen:
+    description:
+      - The length of the bridge's transmit queue in packets. A shaper on a bridge with V(0) would drop everything, so that is not accepted.
+    type: int
+    default: 1000
   unmanaged:
     description:
       - Whether the network managers that are on the node are told to leave the bridge and the host's ends of pods' links alone.
@@ -426,10 +454,17 @@ options:
       - There is a file for each of NetworkManager, systemd-networkd and udev, where it is installed. One that runs reads it at once.
     type: bool
     default: true
+  force:
+    description:
+      - Whether O(state=absent) takes a bridge away from pods that are on it. A warning names them. Without it, that is refused.
+      - In M(kubenode.network.node_network), also true if its own O(kubenode.network.node_network#module:force) is.
+    type: bool
+    default: false
   state:
     description:
-      - V(present) makes the bridge, or makes the one that is there so, without ever taking it away from the pods on it.
-      - V(absent) takes it away. Refused while it has ports, because these are running pods.
+      - V(present) makes the bridge, or makes the one that is there so, without ever taking it away from the pods on it. When O(pod_cidrs)
+        change, the addresses are replaced, and a warning names the pods that still have one of the old range.
+      - V(absent) takes it away. Refused while it has ports, because these are running pods, unless O(force=true).
     type: str
     choices: [present, absent]
     default: present

@@ -33,6 +33,8 @@ def open_sections(params: Options) -> list[Opened]:
     ``kubenet_bridge``."""
     options = {section.NAME: dict(params[section.NAME]) for section in SECTIONS if params[section.NAME] is not None}
     _inherit_families(options)
+    if "kubenet_bridge" in options:
+        options["kubenet_bridge"]["force"] = options["kubenet_bridge"]["force"] or params["force"]
     opened: list[Opened] = [(section, options[section.NAME], section.NAME) for section in SECTIONS if section.NAME in options]
     wanted = params[networks.NAME]
     _refuse_twins(wanted or [])

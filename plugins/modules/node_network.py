@@ -154,11 +154,13 @@ changes:
     after:
       description: The state that was written. V(null) if it is gone.
       type: raw
-      sample: {addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false, up: true}
+      sample: {accept_dad: 0, accept_ra: 0, addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false,
+        txqueuelen: 1000, up: true}
   sample:
     - resource: bridge:cbr0
       before: null
-      after: {addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false, up: true}
+      after: {accept_dad: 0, accept_ra: 0, addresses: ["10.244.1.1/24", "fd00:10:244:1::1/64"], mac: "0a:58:0a:f4:01:01", mtu: 1450, promisc: false,
+        txqueuelen: 1000, up: true}
 diff:
   description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
   returned: success
@@ -180,12 +182,14 @@ diff:
     after:
       description: The state that was written.
       type: str
-      sample: "addresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\nup: true\n"
+      sample: "accept_dad: 0\naccept_ra: 0\naddresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\n\
+        txqueuelen: 1000\nup: true\n"
   sample:
     - before_header: bridge:cbr0 (absent)
       after_header: bridge:cbr0
       before: ""
-      after: "addresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\nup: true\n"
+      after: "accept_dad: 0\naccept_ra: 0\naddresses:\n  - 10.244.1.1/24\n  - fd00:10:244:1::1/64\nmac: 0a:58:0a:f4:01:01\nmtu: 1450\npromisc: false\n\
+        txqueuelen: 1000\nup: true\n"
 cni_plugins:
   description: What is installed now.
   returned: success and the section is present
@@ -332,7 +336,7 @@ sysctl_bridge_nf:
     overridden: []
     module_blocked: []
 kubenet_bridge:
-  description: The bridge as it is now.
+  description: The bridge as it is now, or in check mode would be.
   returned: success and the section is present
   type: dict
   contains:
@@ -351,9 +355,25 @@ kubenet_bridge:
       elements: str
       sample: ["10.244.1.1", "fd00:10:244:1::1"]
     mtu:
-      description: Its MTU in bytes, also when it was V(auto).
+      description: The MTU that new pods get, in bytes, also when it was V(auto).
       type: int
       sample: 1450
+    bridge_mtu:
+      description: The MTU of the bridge. It is less than RV(kubenet_bridge.mtu) as long as RV(kubenet_bridge.waiting_for) is not empty.
+      type: int
+      sample: 1450
+    waiting_for:
+      description: The ports of pods that have a smaller MTU than RV(kubenet_bridge.mtu), so that the bridge cannot have it yet.
+      type: list
+      elements: str
+      sample: []
+    outside:
+      description:
+        - Who has an address outside of RV(kubenet_bridge.pod_cidrs), as pods have that were started with another range.
+        - A port of the bridge with the pod's address and its sandbox as far as they are known, or C(no port) and a lease.
+      type: list
+      elements: str
+      sample: []
     hairpin_mode:
       description: How a pod reaches itself.
       type: str
@@ -362,13 +382,26 @@ kubenet_bridge:
       description: Whether the node's network managers are told to leave the bridge and its ports alone.
       type: bool
       sample: true
+    txqueuelen:
+      description: The length of its transmit queue in packets.
+      type: int
+      sample: 1000
+    mac:
+      description: Its MAC address. A bridge that was there keeps its own, and one that has to be made again gets the same.
+      type: str
+      sample: "0a:58:0a:f4:01:01"
   sample:
     name: cbr0
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     mtu: 1450
     hairpin_mode: hairpin-veth
+    txqueuelen: 1000
+    mac: "0a:58:0a:f4:01:01"
     gateways: ["10.244.1.1", "fd00:10:244:1::1"]
     unmanaged: true
+    bridge_mtu: 1450
+    waiting_for: []
+    outside: []
 masquerade:
   description: What is masqueraded now.
   returned: success and the section is present

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
+from testbed import diff_dumps
 
 DATA = Path(__file__).parents[1] / "data" / "kubenet"
 IPV4, IPV6 = "10.244.1.0/24", "fd00:10:244:1::/64"
@@ -23,7 +25,6 @@ STATES = {
     "promiscuous-dual-two-pods": ([IPV4, IPV6], "promiscuous-bridge", 2),
     "hairpin-veth-two-pods": ([IPV4], "hairpin-veth", 2),
 }
-SEND = "import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), ('10.96.0.9', 9053))"
 #: kubenet forgot IPv6, and arptables follow the kernel's default of the network namespace that it ran in.
 SYSCTLS_BETTER = {"net.bridge.bridge-nf-call-ip6tables": "1"}
 
@@ -103,23 +104,140 @@ def test_the_network_file_has_what_kubenet_kept_in_memory(plugin_node):
     assert config["plugins"][1] == {"type": "portmap", "capabilities": {"portMappings": True}}
 
 
-@pytest.mark.parametrize(("hairpin_mode", "rules", "to_another", "to_itself"), [
-    ("hairpin-veth", True, 10, 10), ("promiscuous-bridge", True, 10, 0), ("promiscuous-bridge", False, 20, 0), ("none", True, 10, 0),
-])
-def test_datagrams_behind_a_service_address(plugin_node, hairpin_mode, rules, to_another, to_itself):
-    """kubenet.md section 5, measured here: ten datagrams by way of a DNATed address, and how often they arrive."""
-    node = plugin_node
-    node.module("node_network", {
-        "sysctl_bridge_nf": {}, "kubenet_bridge": {"pod_cidrs": [IPV4], "hairpin_mode": hairpin_mode},
+SERVICES = {4: ("10.96.0.9", "iptables"), 6: ("fd00:96::9", "ip6tables")}
+SENDER = """
+import socket, sys
+host = sys.argv[1]
+for number in range(10):
+    socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM).sendto(b"%d" % number, (host, 9053))
+"""
+
+
+def serve(node, pod, version):
+    """A service address of that family before the pod, as kube-proxy has it, for senders in other pods and in itself."""
+    service, tool = SERVICES[version]
+    address = pod.ip4 if version == 4 else pod.ip6
+    node.run([tool, "-t", "nat", "-A", "PREROUTING", "-d", service, "-j", "DNAT", "--to-destination", address])
+    node.run([tool, "-t", "nat", "-A", "POSTROUTING", "-s", address, "-d", address, "-j", "MASQUERADE"])
+
+
+def received(sender, server_pod, version):
+    """How often ten datagrams to the service address arrive."""
+    with server_pod.serve_udp(9053, bind="0.0.0.0" if version == 4 else "::") as server:
+        sender.run([sys.executable, "-c", SENDER, SERVICES[version][0]])
+        time.sleep(0.2)
+        return len(server.stop())
+
+
+def promiscuous(node, pod_cidrs, hairpin_mode="promiscuous-bridge"):
+    result = node.module("node_network", {
+        "sysctl_bridge_nf": {}, "kubenet_bridge": {"pod_cidrs": pod_cidrs, "hairpin_mode": hairpin_mode},
         "masquerade": {"non_masquerade_cidrs": []},
     })
+    assert not result.get("failed"), result
+    return result
+
+
+@pytest.mark.parametrize(("hairpin_mode", "rules", "to_another", "to_itself"), [
+    ("hairpin-veth", True, (10, 10), (10, 10)), ("promiscuous-bridge", True, (10, 10), (0, 0)),
+    ("promiscuous-bridge", False, (20, 20), (0, 10)), ("none", True, (10, 10), (0, 0)),
+])
+def test_datagrams_behind_a_service_address(plugin_node, hairpin_mode, rules, to_another, to_itself):
+    """kubenet.md section 5, measured here for IPv4 and IPv6: ten datagrams by way of a DNATed address, and how often they arrive."""
+    node = plugin_node
+    promiscuous(node, [IPV4, IPV6], hairpin_mode)
     if not rules:
         node.run(["nft", "delete", "table", "bridge", "kubenode_dedup_cbr0"])
     with node.pod("a") as a, node.pod("b") as b:
-        node.run(["iptables", "-t", "nat", "-A", "PREROUTING", "-d", "10.96.0.9", "-j", "DNAT", "--to-destination", b.ip4])
-        node.run(["iptables", "-t", "nat", "-A", "POSTROUTING", "-s", b.ip4, "-d", b.ip4, "-j", "MASQUERADE"])
-        for sender, expected in ((a, to_another), (b, to_itself)):
-            with b.serve_udp(9053, bind="0.0.0.0") as server:
-                for number in range(10):
-                    sender.run([sys.executable, "-c", SEND, str(number)])
-                assert len(server.stop()) == expected
+        for version in (4, 6):
+            serve(node, b, version)
+        assert tuple(received(a, b, version) for version in (4, 6)) == to_another
+        assert tuple(received(b, b, version) for version in (4, 6)) == to_itself
+
+
+@pytest.fixture
+def node_without_nft(plugin_node):
+    """A node with ebtables, of the nf_tables variant, whose program nft is not there."""
+    plugin_node.run(["mount", "--bind", "/dev/null", plugin_node.run(["readlink", "-f", "/usr/sbin/nft"]).stdout.strip()])
+    return plugin_node
+
+
+def chain(node):
+    listed = node.run(["ebtables-nft", "-t", "filter", "-L", "KUBENODE-DEDUP-cbr0", "--Lmac2"], check=False)
+    return [line.strip() for line in listed.stdout.splitlines() if line.startswith("-")] if listed.returncode == 0 else None
+
+
+def test_datagrams_behind_a_service_address_with_ebtables(node_without_nft):
+    """The same rules in ebtables, where kubenet skipped them for the spelling of its version (kubenet.md section 7)."""
+    node = node_without_nft
+    promiscuous(node, [IPV4, IPV6])
+    mac = json.loads(node.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["address"]
+    expected = [f"-p {family} -s {mac} -o veth+ {option} {address} -j {verdict}" for family, option, address, verdict in (
+        ("IPv4", "--ip-src", "10.244.1.1", "RETURN"), ("IPv4", "--ip-src", IPV4, "DROP"),
+        ("IPv6", "--ip6-src", "fd00:10:244:1::1", "RETURN"), ("IPv6", "--ip6-src", IPV6, "DROP"),
+    )]
+    assert chain(node) == expected
+    assert not promiscuous(node, [IPV4, IPV6])["changed"]
+    with node.pod("a") as a, node.pod("b") as b:
+        for version in (4, 6):
+            serve(node, b, version)
+            assert (received(a, b, version), received(b, b, version)) == (10, 0), f"IPv{version}"
+        for breakage in (["-I", "KUBENODE-DEDUP-cbr0", "1", "-j", "ACCEPT"], ["-D", "KUBENODE-DEDUP-cbr0", "2"], ["-F", "OUTPUT"],
+                         ["-A", "OUTPUT", "-j", "KUBENODE-DEDUP-cbr0"]):
+            node.run(["ebtables-nft", "-t", "filter", *breakage])
+            changes = promiscuous(node, [IPV4, IPV6])["changes"]
+            assert [change["resource"] for change in changes] == ["dedup_ebtables:cbr0"], breakage
+            assert chain(node) == expected
+            assert node.run(["ebtables-nft", "-t", "filter", "-L", "OUTPUT"]).stdout.count("KUBENODE-DEDUP-cbr0") == 1
+        assert received(a, b, 4) == 10
+    node.run(["ebtables-nft", "-t", "filter", "-A", "OUTPUT", "-o", "foreign0", "-j", "ACCEPT"])
+    promiscuous(node, [IPV4, IPV6], "hairpin-veth")
+    assert chain(node) is None
+    output = node.run(["ebtables-nft", "-t", "filter", "-L", "OUTPUT"]).stdout
+    assert "foreign0" in output and "KUBENODE" not in output
+
+
+def test_the_rules_move_to_nft_when_it_comes(node_without_nft):
+    node = node_without_nft
+    promiscuous(node, [IPV4])
+    assert len(chain(node)) == 2
+    node.run(["umount", node.run(["readlink", "-f", "/usr/sbin/nft"]).stdout.strip()])
+    changes = [change["resource"] for change in promiscuous(node, [IPV4])["changes"]]
+    assert {"dedup:cbr0", "dedup_ebtables:cbr0"} <= set(changes)
+    assert (chain(node), len(dedup_rules(node))) == (None, 2)
+
+
+def test_the_rules_follow_mac_and_range(plugin_node):
+    node = plugin_node
+    promiscuous(node, [IPV4])
+    node.ip("link set cbr0 address 0a:58:00:00:00:07")
+    promiscuous(node, ["10.244.7.0/24", IPV6])
+    ruleset = node.run(["nft", "list", "table", "bridge", "kubenode_dedup_cbr0"]).stdout
+    assert ruleset.count("0a:58:00:00:00:07") == ruleset.count("ether saddr") == 4
+    assert IPV4 not in ruleset and "10.244.7.0/24" in ruleset
+    promiscuous(node, [IPV4], "none")
+    assert "kubenode_dedup" not in node.run(["nft", "list", "ruleset"]).stdout
+
+
+def test_without_bridge_nf_there_are_no_rules(plugin_node):
+    """They would drop all traffic to services. A switch of the bridge's own counts as well."""
+    node = plugin_node
+    node.run(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"])
+    bridge = {"pod_cidrs": [IPV4, IPV6], "hairpin_mode": "promiscuous-bridge"}
+    warnings = node.module("kubenet_bridge", bridge)["warnings"]
+    assert dedup_rules(node) == []
+    assert any("net.bridge.bridge-nf-call-iptables is not 1, so there is no rule against duplicates for 10.244.1.0/24" in one for one in warnings)
+    node.run(["ip", "link", "set", "cbr0", "type", "bridge", "nf_call_ip6tables", "1"])
+    node.module("kubenet_bridge", bridge)
+    assert [rule.split()[5] for rule in dedup_rules(node)] == ["ip6", "ip6"]
+
+
+def test_a_chain_that_a_kubelet_left_is_named(plugin_node):
+    node = plugin_node
+    assert "KUBE-DEDUP" not in str(node.module("kubenet_bridge", {"pod_cidrs": [IPV4]}).get("warnings"))
+    node.run(["ebtables-nft", "-t", "filter", "-N", "KUBE-DEDUP"])
+    node.run(["ebtables-nft", "-t", "filter", "-A", "OUTPUT", "-j", "KUBE-DEDUP"])
+    before = node.dump()
+    warnings = node.module("kubenet_bridge", {"pod_cidrs": [IPV4]})["warnings"]
+    assert any("the chain KUBE-DEDUP of an old kubelet is still in ebtables' table filter" in warning for warning in warnings)
+    assert not diff_dumps(before, node.dump())

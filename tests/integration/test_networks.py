@@ -192,7 +192,7 @@ def test_warnings_when_pods_or_networks_lose_something(plugin_node):
     with node.pod("a"):
         for check in (True, False):
             warnings = node.module("kubenet_bridge", {"pod_cidrs": ["10.244.9.0/24"], "mtu": "1400"}, check=check)["warnings"]
-            assert "10.244.1.1/24 goes away from cbr0: pods with that gateway among the 1 there (veth" in warnings[0]
+            assert "10.244.1.1/24 goes away from cbr0, and pods with addresses outside are cut off until they are started anew: veth" in warnings[0]
             assert "10-kubenet.conflist still gives pods an MTU of 1450" in warnings[1]
         kubenet(node, [IPV4])
         for fewer in ({"state": "absent"}, {**options["cni_plugins"], "plugins": ["host-local", "loopback", "portmap"]}):

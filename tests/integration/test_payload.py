@@ -14,7 +14,7 @@ from testbed import Node
 UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 #: module -> sections and resources that it needs of ours
 NEEDS = {
-    "kubenet_bridge": ({"kubenet_bridge", "unmanaged"}, {"bridge", "dedup", "dropin", "file"}),
+    "kubenet_bridge": ({"kubenet_bridge", "bridge_dedup", "bridge_pods", "unmanaged"}, {"bridge", "dedup", "dropin", "file", "hairpin"}),
     "boot_service": ({"boot_service"}, {"dropin", "file"}),
     "masquerade": ({"masquerade"}, {"masquerade"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl", "udev"}),
@@ -24,9 +24,10 @@ NEEDS = {
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
-    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged",
-                      "directory", "boot_service", "unmanaged"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "masquerade", "package", "sysctl", "udev"}),
+    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "bridge_dedup", "bridge_pods",
+                      "masquerade", "networks", "bridged", "directory", "boot_service", "unmanaged"},
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "masquerade", "package", "sysctl",
+                      "udev"}),
 }
 
 

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import os
 import re
 import typing as t
 
@@ -123,6 +125,76 @@ def replace_bridge_table(name: str, rules: t.Sequence[str]) -> None:
 
 def delete_bridge_table(name: str) -> None:
     output(["nft", "delete", "table", "bridge", name])
+
+
+def ebtables_installed() -> bool:
+    return find("ebtables") is not None
+
+
+def ebtables_works() -> bool:
+    """Whether ebtables is there, and the kernel has what this variant of it needs."""
+    return ebtables_installed() and run([*_EBTABLES, "-L", "OUTPUT"]).returncode == 0
+
+
+_EBTABLES = ("ebtables", "--concurrent", "-t", "filter")
+
+
+def read_ebtables_chain(chain: str) -> dict[str, t.Any] | None:
+    """Rules of a chain of ebtables' table filter, in one spelling, and how often OUTPUT jumps to it; None without the chain. Nothing is
+    made by asking."""
+    result = run([*_EBTABLES, "-L", chain, "--Lmac2"])
+    if result.returncode != 0:
+        return None
+    jumps = [line for line in output([*_EBTABLES, "-L", "OUTPUT"]).splitlines() if line.split() == ["-j", chain]]
+    return {"rules": [_one_spelling(line) for line in result.stdout.splitlines() if line.startswith("-")], "jumps": len(jumps)}
+
+
+def _one_spelling(rule: str) -> str:
+    """The legacy variant writes masks of IPv6 ranges out, as addresses."""
+    return " ".join(_with_prefix_length(word) if "/" in word else word for word in rule.split())
+
+
+def _with_prefix_length(cidr: str) -> str:
+    address, _slash, mask = cidr.partition("/")
+    return f"{address}/{bin(int(ipaddress.IPv6Address(mask))).count('1')}" if ":" in mask else cidr
+
+
+def replace_ebtables_chain(chain: str, rules: t.Sequence[str]) -> None:
+    """Makes the chain hold these rules, and OUTPUT jump to it once. The old rules go when the new ones are there."""
+    before = read_ebtables_chain(chain)
+    if before is None:
+        output([*_EBTABLES, "-N", chain, "-P", "RETURN"])
+        before = {"rules": [], "jumps": 0}
+    if before["rules"] != list(rules):
+        for rule in rules:
+            output([*_EBTABLES, "-A", chain, *rule.split()])
+        for _rule in before["rules"]:
+            output([*_EBTABLES, "-D", chain, "1"])
+    if before["jumps"] == 0:
+        output([*_EBTABLES, "-A", "OUTPUT", "-j", chain])
+    for _jump in range(before["jumps"] - 1):
+        output([*_EBTABLES, "-D", "OUTPUT", "-j", chain])
+
+
+def delete_ebtables_chain(chain: str) -> None:
+    for _jump in range((read_ebtables_chain(chain) or {"jumps": 0})["jumps"]):
+        output([*_EBTABLES, "-D", "OUTPUT", "-j", chain])
+    output([*_EBTABLES, "-F", chain])
+    output([*_EBTABLES, "-X", chain])
+
+
+def holds_bridge_chain(chain: str) -> bool:
+    """Whether a table of ebtables has a chain of that name, in either variant. Only the tables that are there are asked: to ask the
+    legacy variant makes one."""
+    if find("nft") is not None:
+        listed = run(["nft", "-j", "list", "chains", "bridge"])
+        items = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
+        if any(item.get("chain", {}).get("name") == chain for item in items):
+            return True
+    program = next((name for name in ("ebtables-legacy", "ebtables") if find(name)), None)
+    if program is None or not os.path.isdir("/sys/module/ebtable_filter"):
+        return False
+    return run([program, "-t", "filter", "-L", chain]).returncode == 0
 
 
 class Chain(t.NamedTuple):

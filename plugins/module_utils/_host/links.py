@@ -11,6 +11,7 @@ import json
 import typing as t
 
 from .._errors import NodeError
+from .files import read_text
 from .process import output
 
 # Reading goes through iproute2, which costs a millisecond; pyroute2 costs 140 ms to import and is there to change things.
@@ -18,6 +19,9 @@ from .process import output
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
 IFA_F_NODAD = 0x02
+NET_ADDR_SET = 3
+#: What the kernel takes for a bridge (br_dev_setup).
+LARGEST_MTU = 65535
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Link:
     master: str  # the bridge or bond that it is a port of, or ""
     port_of: str  # kind of that master as the port sees it: "bridge", "bond", … or ""
     addresses: tuple[str, ...]  # "10.0.0.1/24", global scope only, in the kernel's order
+    txqueuelen: int = 1000  # packets
+    hairpin: bool = False  # of a bridge's port
+    peer: tuple[int, int] | None = None  # number of the other network namespace that a veth's far end is in, and its index there
+    peer_name: str = ""  # of a far end in this namespace
 
 
 def read_links() -> dict[str, Link]:
@@ -52,21 +60,29 @@ def read_links() -> dict[str, Link]:
             master=item.get("master", ""),
             port_of=info.get("info_slave_kind", ""),
             addresses=tuple(
-                f"{address['local']}/{address['prefixlen']}"
-                for address in item.get("addr_info", [])
-                if address.get("scope") == "global" and "local" in address
+                f"{address['local']}/{address['prefixlen']}" for address in item.get("addr_info", []) if address.get("scope") == "global" and "local" in address
             ),
+            txqueuelen=item.get("txqlen", 0),  # iproute2 leaves a zero out
+            hairpin=bool((info.get("info_slave_data") or {}).get("hairpin")),
+            peer=(item["link_netnsid"], item["link_index"]) if {"link_netnsid", "link_index"} <= set(item) else None,
+            peer_name=item.get("link") or "",
         )
     return links
 
 
 def default_route_links() -> set[str]:
     """Names of the links by which a default route of either family leaves, ECMP next hops included."""
-    names: set[str] = set()
-    for route in _routes("-4", "default") + _routes("-6", "default"):
-        hops = route.get("nexthops") or [route]
-        names.update(hop["dev"] for hop in hops if "dev" in hop)
-    return names
+    return {hop["dev"] for hop in _hops("default") if "dev" in hop}
+
+
+def next_hop_links() -> set[str]:
+    """Names of the links by which the node reaches a next hop, of a default route or of any other: the ways to other hosts."""
+    return default_route_links() | {hop["dev"] for hop in _hops("table", "all") if "dev" in hop and ("gateway" in hop or "via" in hop)}
+
+
+def _hops(*selector: str) -> list[dict[str, t.Any]]:
+    routes = _routes("-4", *selector) + _routes("-6", *selector)
+    return [hop for route in routes for hop in route.get("nexthops") or [route]]
 
 
 def router_advertised_links() -> set[str]:
@@ -92,13 +108,34 @@ def set_mtu(name: str, mtu: int) -> None:
     """Sets the MTU so that the kernel keeps it.
 
     A bridge follows the smallest MTU of its ports, and goes back to 1500 without ports, until somebody sets its MTU;
-    setting the value that it has already does not count, so it goes by way of another one (kubenet.md section 4).
+    setting the value that it has already does not count, so it goes by way of another one (kubenet.md section 4): a larger one,
+    since with a smaller one a packet that passes in that moment would be answered with ICMP, and its sender remember it.
     """
     with _netlink() as netlink:
         index = _index(netlink, name)
         if netlink.get_links(index)[0].get_attr("IFLA_MTU") == mtu:
-            netlink.link("set", index=index, mtu=mtu - 1 if mtu > 1280 else mtu + 1)
+            netlink.link("set", index=index, mtu=mtu + 1 if mtu < LARGEST_MTU else mtu - 1)
         netlink.link("set", index=index, mtu=mtu)
+
+
+def set_txqueuelen(name: str, packets: int) -> None:
+    with _netlink() as netlink:
+        netlink.link("set", index=_index(netlink, name), txqlen=packets)
+
+
+def mac_is_set(name: str) -> bool:
+    """Whether somebody set the link's address: a bridge whose address nobody set takes on the lowest one of its ports, again and
+    again. True where sysfs does not say."""
+    return (read_text(f"/sys/class/net/{name}/addr_assign_type") or str(NET_ADDR_SET)).strip() == str(NET_ADDR_SET)
+
+
+def attach(port: str, bridge: str) -> None:
+    output(["ip", "link", "set", "dev", port, "master", bridge])
+
+
+def set_hairpin(port: str, on: bool) -> None:
+    """Whether the bridge sends frames back by the port that they came in."""
+    output(["ip", "link", "set", "dev", port, "type", "bridge_slave", "hairpin", "on" if on else "off"])
 
 
 def set_flags(name: str, *, up: bool | None = None, promisc: bool | None = None) -> None:

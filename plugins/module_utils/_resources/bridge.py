@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import typing as t
 
-from .._host import links
+from .._host import links, sysctls
 from .._resource import Resource, State
+
+#: Keys below net/ipv6/conf/LINK that are a part of a bridge's state.
+IPV6_KEYS = ("accept_dad", "accept_ra")
 
 
 class Bridge(Resource):
     """A Linux bridge with its gateway addresses.
 
-    State: ``{"addresses": ["10.244.1.1/24"], "mac", "mtu": bytes, "promisc": bool, "up": bool}``. Addresses are all of
-    global scope: the CNI bridge plugin refuses a pod when another IPv4 address is there (cni.md 3.1 forceAddress).
+    State: ``{"accept_dad": 0, "accept_ra": 0, "addresses": ["10.244.1.1/24"], "mac", "mtu": bytes, "promisc": bool, "txqueuelen":
+    packets, "up": bool}``. The IPv6 settings are None where the link has no IPv6 (the kernel, or an MTU below 1280). Addresses are all
+    of global scope: the CNI bridge plugin refuses a pod when another IPv4 address is there (cni.md 3.1 forceAddress).
     Everything is changed in place, a bridge with pods on it is never made anew.
     """
 
@@ -31,12 +35,18 @@ class Bridge(Resource):
         if link is None:
             return None
         return {
+            **{key: self._read_ipv6(key) for key in IPV6_KEYS},
             "addresses": sorted(link.addresses),
             "mac": link.mac,
             "mtu": link.mtu,
             "promisc": "PROMISC" in link.flags,
+            "txqueuelen": link.txqueuelen,
             "up": "UP" in link.flags,
         }
+
+    def _read_ipv6(self, key: str) -> int | None:
+        value = sysctls.read(f"net/ipv6/conf/{self.name}/{key}")
+        return None if value is None else int(value)
 
     def write(self, state: State) -> None:
         now = self.read()
@@ -54,6 +64,11 @@ class Bridge(Resource):
             links.set_mac(self.name, state["mac"])
         if now["mtu"] != state["mtu"]:
             links.set_mtu(self.name, state["mtu"])
+        if now["txqueuelen"] != state["txqueuelen"]:
+            links.set_txqueuelen(self.name, state["txqueuelen"])
+        for key in IPV6_KEYS:  # behind the MTU, with which they come and go
+            if state[key] is not None and self._read_ipv6(key) not in (None, state[key]):
+                sysctls.write(f"net/ipv6/conf/{self.name}/{key}", str(state[key]))
         if now["up"] and not state["up"]:  # first: a link that goes down loses its IPv6 addresses
             links.set_flags(self.name, up=False)
             now = {**now, "up": False}
@@ -80,9 +95,58 @@ class Bridge(Resource):
                         links.delete_address(self.name, other)
                 links.add_address(self.name, address)
 
+    def capture(self) -> t.Any:
+        """The ports, too: a bridge that is deleted lets go of them."""
+        ports = {link.name: link.hairpin for link in links.read_links().values() if link.master == self.name}
+        return {**super().capture(), "ports": ports}
+
+    def restore(self, token: t.Any) -> None:
+        super().restore(token)
+        there = links.read_links()
+        for port, hairpin in token["ports"].items():
+            if port in there and not there[port].master:
+                links.attach(port, self.name)
+                links.set_hairpin(port, hairpin)
+
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return found is not None and self.read() is None  # somebody else's bridge, gone since (a reboot, say): not ours to make
 
 
+class PinnedBridge(Resource):
+    """A bridge that is there keeps its MAC and its MTU whatever ports come and go. State: ``{"mac": bool, "mtu": bool}``.
+
+    As long as nobody sets them, the kernel gives a bridge the lowest MAC and the smallest MTU of its ports, and 1500 without ports
+    (br_stp_recalculate_bridge_id, br_mtu_auto_adjust). It does not tell whether somebody set the MTU: ``kept`` says that we did.
+    Setting cannot be undone, so it is never given back.
+    """
+
+    libraries = Bridge.libraries
+
+    def __init__(self, name: str, *, kept: bool = False) -> None:
+        self.name = name
+        self.id = f"pinned:{name}"
+        self.kept = kept
+
+    def read(self) -> State:
+        all_links = links.read_links()
+        if self.name not in all_links:
+            return None
+        ports = [link.mtu for link in all_links.values() if link.master == self.name]
+        return {"mac": links.mac_is_set(self.name), "mtu": self.kept or all_links[self.name].mtu != min(ports, default=1500)}
+
+    def write(self, state: State) -> None:
+        link = links.read_links()[self.name]
+        links.set_mac(self.name, link.mac)
+        links.set_mtu(self.name, link.mtu)
+        self.kept = True
+
+    def restore(self, token: t.Any) -> None:
+        """Stays."""
+
+    def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        return True
+
+
 def revive(object_id: str) -> Resource:
-    return Bridge(object_id.partition(":")[2])
+    kind, _colon, name = object_id.partition(":")
+    return PinnedBridge(name) if kind == "pinned" else Bridge(name)

@@ -6,19 +6,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 import re
 import typing as t
 
-from .._addressing import cidr, mtu
+from .._addressing import cidr, mtu, overhead
 from .._converge import Part, Want
+from .._document import Document
 from .._errors import Problem
-from .._host import firewall, links, sysctls
+from .._host import links, sysctls
 from .._resource import Resource
 from .._resources import bridge as resource
-from .._resources import dedup, dropin
-from . import unmanaged
+from .._resources import dedup, dropin, hairpin
+from . import bridge_dedup, bridge_pods, unmanaged
 from .base import STATE, Options, Run, defaults, removal
 
 NAME = "kubenet_bridge"
@@ -26,15 +28,20 @@ OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str", "default": "cbr0"},
     "pod_cidrs": {"type": "list", "elements": "str"},
     "mtu": {"type": "str", "default": "auto"},
-    "hairpin_mode": {"type": "str", "choices": ["hairpin-veth", "promiscuous-bridge", "none"], "default": "hairpin-veth"},
+    "mtu_from": {"type": "str", "choices": list(mtu.SOURCES), "default": mtu.SMALLEST_LINK},
+    "mtu_overhead": {"type": "str"},
+    "hairpin_mode": {"type": "str", "choices": [bridge_pods.HAIRPIN_VETH, "promiscuous-bridge", "none"], "default": bridge_pods.HAIRPIN_VETH},
+    "txqueuelen": {"type": "int", "default": 1000},
     "unmanaged": {"type": "bool", "default": True},
+    "force": {"type": "bool", "default": False},
     "state": STATE,
 }
 #: What the bridge plugin and the kernel take for a bridge (cni.md 3.1).
-MTU_RANGE = range(68, 65536)
+MTU_RANGE = range(68, mtu.LARGEST + 1)
 #: IPv6 needs 1280 on every link (RFC 8200 section 5); the kernel takes IPv6 off a link below it.
 MTU_IPV6 = 1280
-BRIDGE_NF = {4: "net.bridge.bridge-nf-call-iptables", 6: "net.bridge.bridge-nf-call-ip6tables"}
+#: A zero would have a shaper on the bridge drop everything (kubenet.md section 4).
+TXQUEUELEN_RANGE = range(1, 1000001)
 
 
 def check(options: Options) -> list[Problem]:
@@ -44,7 +51,10 @@ def check(options: Options) -> list[Problem]:
     if not options["pod_cidrs"]:
         return [*problems, Problem("pod_cidrs", "is required when state is present (expected one or two CIDRs, e.g. 10.244.1.0/24)")]
     networks, wrong = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")
-    return problems + wrong + _check_mtu(options["mtu"], networks)
+    if options["txqueuelen"] not in TXQUEUELEN_RANGE:
+        expected = f"expected {TXQUEUELEN_RANGE[0]} to {TXQUEUELEN_RANGE[-1]} packets"
+        wrong.append(Problem("txqueuelen", f"{options['txqueuelen']} is out of range ({expected})"))
+    return problems + wrong + _check_mtu(options["mtu"], networks) + _check_auto(options)
 
 
 def _check_name(name: str) -> list[Problem]:
@@ -59,70 +69,106 @@ def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:
         return []
     if not value.isascii() or not value.isdigit() or int(value) not in MTU_RANGE:
         return [Problem("mtu", f"{value!r} is not an MTU (expected auto or {MTU_RANGE[0]} to {MTU_RANGE[-1]})")]
-    if int(value) < MTU_IPV6 and any(network.version == 6 for network in networks):
+    if int(value) < MTU_IPV6 and _has_ipv6(networks):
         return [Problem("mtu", f"{value} is too small for the IPv6 pod CIDR (expected at least {MTU_IPV6})")]
     return []
+
+
+def _check_auto(options: Options) -> list[Problem]:
+    """What belongs to ``auto`` has no use beside an MTU that is told."""
+    problems = []
+    if options["mtu"] != "auto" and options["mtu_from"] != mtu.SMALLEST_LINK:
+        problems.append(Problem("mtu_from", f"{options['mtu_from']!r} has no use beside an mtu that is told, {options['mtu']} (expected mtu: auto)"))
+    if options["mtu_overhead"] is None:
+        return problems
+    wrong = overhead.find(options["mtu_overhead"])[1]
+    if not wrong and options["mtu"] != "auto":
+        wrong = f"{options['mtu_overhead']!r} would not be taken off an mtu that is told, {options['mtu']} (expected mtu: auto, or no overhead)"
+    return problems + ([Problem("mtu_overhead", wrong)] if wrong else [])
 
 
 def parts(options: Options, run: Run) -> list[Part]:
     name = options["name"]
     if options["state"] == "absent":
-        return _removal(name, run)
+        return _removal(name, options["force"], run)
     networks, _problems = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")
     _check_node(name, networks, run)
-    size = _resolve_mtu(options["mtu"], name, run)
-    if size < MTU_IPV6 and any(network.version == 6 for network in networks):
-        run.refuse("mtu", f"auto finds {size}, too small for the IPv6 pod CIDR (expected interfaces, or an mtu, of at least {MTU_IPV6})")
     desired = {
         "name": name,
         "pod_cidrs": [str(network) for network in networks],
-        "mtu": size,
+        "mtu": _resolve_mtu(options, networks, run),
         "hairpin_mode": options["hairpin_mode"],
+        "txqueuelen": options["txqueuelen"],
+        "mac": _mac(name, cidr.gateway(networks[0]), run),
         "gateways": [cidr.gateway(network) for network in networks],
         "unmanaged": options["unmanaged"],
     }
-    _warn_of_lost_gateways(name, networks, run)
+    ports = bridge_pods.ports_of(name, run)
+    size = bridge_pods.fitting_mtu(desired["mtu"], MTU_IPV6 if _has_ipv6(networks) else MTU_RANGE[0], ports)
+    waiting = [port for port in ports if port.mtu < desired["mtu"]]
+    stale = bridge_pods.holders_outside(name, networks, ports, run)
+    _warn_of_lost_gateways(name, networks, ports, stale, run)
+    _warn_of_pending_mtu(desired, size, waiting, run)
     _warn_of_other_mtu(desired, run)
+    bridge_dedup.warn_of_kubelet(NAME, run)
     run.planned.bridge = desired
-    run.results[NAME] = desired
+    run.results[NAME] = {**desired, "bridge_mtu": size, "waiting_for": [port.name for port in waiting], "outside": stale}
+    return [Part(NAME, name, desired, _wants(desired, size, networks, ports, run), functools.partial(revive, run.document))]
+
+
+def resolved(desired: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The options that give the same part, with nothing left to ``auto``."""
+    taken = ("name", "pod_cidrs", "hairpin_mode", "txqueuelen", "unmanaged")
+    return {**defaults(OPTIONS), **{name: desired[name] for name in taken}, "mtu": str(desired["mtu"])}
+
+
+def _wants(desired: t.Mapping[str, t.Any], size: int, networks: t.Sequence[t.Any], ports: t.Sequence[bridge_pods.Port], run: Run) -> list[Want]:
+    """In an order in which at no instant packets are doubled: what is against it comes before the promiscuous mode, and ports send back
+    only when that is off."""
+    name, mode = desired["name"], desired["hairpin_mode"]
     state = {
+        **_ipv6_settings(name, size, run),
         "addresses": sorted(cidr.gateway_interface(network) for network in networks),
-        "mac": run.links[name].mac if name in run.links else stable_mac(desired["gateways"][0]),
-        "mtu": desired["mtu"],
-        "promisc": options["hairpin_mode"] == "promiscuous-bridge",
+        "mac": desired["mac"],
+        "mtu": size,
+        "promisc": mode == "promiscuous-bridge",
+        "txqueuelen": desired["txqueuelen"],
         "up": True,
     }
-    wants = unmanaged.wants(name, run) if options["unmanaged"] else []
-    wants.append(Want(resource.Bridge(name), state))
-    if state["promisc"]:
-        wants += _dedup_wants(name, state["mac"], networks, run)
-    return [Part(NAME, name, desired, wants, revive)]
+    managers = unmanaged.wants(name, run) if desired["unmanaged"] else []
+    wants = [*managers, Want(resource.Bridge(name), state), *_pinned(name, run)]
+    at_ports = bridge_pods.hairpin_wants(NAME, name, mode, ports, run)
+    if not state["promisc"]:
+        return [*wants, *at_ports]
+    return [*bridge_dedup.wants(NAME, name, desired["mac"], networks, run), *at_ports, *wants]
 
 
-def resolved(desired: Options) -> Options:
-    return {**defaults(OPTIONS), **{name: desired[name] for name in ("name", "pod_cidrs", "hairpin_mode", "unmanaged")}, "mtu": str(desired["mtu"])}
+def _ipv6_settings(name: str, size: int, run: Run) -> dict[str, int | None]:
+    """The node routes for its pods, and takes no route from them; nor does its link-local address wait for one of them to answer: in
+    that second it would not reach any. None where the bridge has no IPv6."""
+    if size < MTU_IPV6 or sysctls.read("net/ipv6/conf/all/accept_ra") is None:
+        return dict.fromkeys(resource.IPV6_KEYS)
+    settings: dict[str, int | None] = dict.fromkeys(resource.IPV6_KEYS, 0)
+    if name in run.links and name in links.router_advertised_links():
+        now = sysctls.read(f"net/ipv6/conf/{name}/accept_ra")
+        run.warnings.append(f"{NAME}: {name} has a default route from a router's advertisement; its accept_ra stays {now}")
+        settings["accept_ra"] = None if now is None else int(now)
+    return settings
 
 
-def _dedup_wants(name: str, mac: str, networks: t.Sequence[t.Any], run: Run) -> list[Want]:
-    """The rules against duplicates, for each family whose bridged packets iptables sees: without that, they would drop
-    all traffic to services instead (measured)."""
-    run.warnings.append(f"{NAME}: with promiscuous-bridge a pod does not reach itself through a service on today's kernels; hairpin-veth does that")
-    if not firewall.nft_installed():
-        run.warnings.append(f"{NAME}: nft is not installed, so pods behind a service on {name} get packets twice (Debian: package nftables)")
+def _pinned(name: str, run: Run) -> list[Want]:
+    """A bridge that others made may still follow its ports; one that we make does not."""
+    record, pinned = run.document.record(f"bridge:{name}"), run.document.record(f"pinned:{name}")
+    if record["origin"] == "created" if record else name not in run.links:
         return []
-    rules: list[str] = []
-    for network in networks:
-        if run.firewall_sees(name, network.version):
-            rules += dedup_rules(mac, network)
-        else:
-            run.warnings.append(f"{NAME}: {BRIDGE_NF[network.version]} is not 1, so there is no rule against duplicates for {network}")
-    return [Want(dedup.DedupRules(name), {"rules": rules})] if rules else []
+    return [Want(resource.PinnedBridge(name, kept=pinned is not None), {"mac": True, "mtu": True})]
 
 
-def dedup_rules(mac: str, network: t.Any) -> list[str]:
-    family = "ip" if network.version == 4 else "ip6"
-    match = f'oifname "veth*" ether saddr {mac} {family} saddr'
-    return [f"{match} {cidr.gateway(network)} accept", f"{match} {network} drop"]
+def _mac(name: str, gateway: str, run: Run) -> str:
+    """The address that the bridge has, since pods remember it; the one that it had, for one that is to be made again."""
+    if name in run.links:
+        return run.links[name].mac
+    return (run.document.desired(NAME, name) or {}).get("mac") or stable_mac(gateway)
 
 
 def stable_mac(gateway: str) -> str:
@@ -132,23 +178,41 @@ def stable_mac(gateway: str) -> str:
     return "0a:58:" + ":".join(f"{octet:02x}" for octet in octets)
 
 
-def _resolve_mtu(value: str, name: str, run: Run) -> int:
-    if value != "auto":
-        return int(value)
-    choice = mtu.choose(run.links.values(), links.default_route_links(), name)
-    if choice.warning:
-        run.warnings.append(f"{NAME}: {choice.warning}")
-    return choice.mtu
+def _has_ipv6(networks: t.Sequence[t.Any]) -> bool:
+    return any(network.version == 6 for network in networks)
 
 
-def _warn_of_lost_gateways(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
-    """Pods keep the gateway that they were started with, so a new range cuts off those that run."""
+def _resolve_mtu(options: Options, networks: t.Sequence[t.Any], run: Run) -> int:
+    if options["mtu"] != "auto":
+        return int(options["mtu"])
+    routes = mtu.Routes(links.default_route_links(), links.next_hop_links())
+    choice = mtu.choose(run.links.values(), routes, options["name"], options["mtu_from"])
+    run.warnings += [f"{NAME}: {warning}" for warning in choice.warnings]
+    less = overhead.find(options["mtu_overhead"] or "0")[0]
+    least, whom = (MTU_IPV6, "the IPv6 pod CIDR") if _has_ipv6(networks) else (mtu.SMALLEST, "pods")
+    if choice.mtu - less < least:
+        source = f"{choice.mtu} of {choice.link}" if choice.link else str(choice.mtu)
+        said = f"{options['mtu_overhead']!r} leaves {choice.mtu - less} of the {source}" if less else f"auto finds {source}"
+        run.refuse("mtu_overhead" if less else "mtu", f"{said}, too small for {whom} (expected interfaces, or an mtu, of at least {least + less})")
+    return choice.mtu - less
+
+
+def _warn_of_lost_gateways(name: str, networks: t.Sequence[t.Any], ports: t.Sequence[bridge_pods.Port], stale: t.Sequence[str], run: Run) -> None:
+    """Pods keep the addresses and the gateway that they were started with, so a new range cuts off those that run."""
     link = run.links.get(name)
-    ports = _ports(name, run)
     leaving = sorted(set(link.addresses) - {cidr.gateway_interface(network) for network in networks}) if link else []
-    if leaving and ports:
-        text = f"{', '.join(leaving)} goes away from {name}: pods with that gateway among the {len(ports)} there ({', '.join(ports)}) are cut off"
-        run.warnings.append(f"{NAME}: {text} until they are started anew")
+    unseen = [port.name for port in ports if port.is_veth and port.addresses is None] if leaving else []
+    if stale or unseen:
+        said = f"{', '.join(leaving)} goes away from {name}" if leaving else f"{name} has {', '.join(str(network) for network in networks)}"
+        hidden = [f"{port} (whose address is not seen)" for port in unseen]
+        run.warnings.append(f"{NAME}: {said}, and pods with addresses outside are cut off until they are started anew: {', '.join([*stale, *hidden])}")
+
+
+def _warn_of_pending_mtu(desired: t.Mapping[str, t.Any], size: int, waiting: t.Sequence[bridge_pods.Port], run: Run) -> None:
+    if waiting:
+        said = ", ".join(f"{port.name} ({port.mtu})" for port in waiting)
+        text = f"the MTU of {desired['name']} stays {size} until the last pod with less than {desired['mtu']} has left: {said}"
+        run.warnings.append(f"{NAME}: {text}; a run after that raises it. New pods get {desired['mtu']}")
 
 
 def _warn_of_other_mtu(desired: t.Mapping[str, t.Any], run: Run) -> None:
@@ -159,10 +223,6 @@ def _warn_of_other_mtu(desired: t.Mapping[str, t.Any], run: Run) -> None:
             if plugin.get("bridge") == desired["name"] and plugin.get("mtu", desired["mtu"]) != desired["mtu"]:
                 text = f"{settings['filename']} still gives pods an MTU of {plugin['mtu']}; node_network keeps both in step"
                 run.warnings.append(f"{NAME}: {text}")
-
-
-def _ports(name: str, run: Run) -> list[str]:
-    return sorted(link.name for link in run.links.values() if link.master == name)
 
 
 def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
@@ -178,7 +238,7 @@ def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
                     hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
                     text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}"
                     run.refuse(f"pod_cidrs[{index}]", text)
-    if any(network.version == 6 for network in networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
+    if _has_ipv6(networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
         run.refuse("pod_cidrs", "has an IPv6 range, but IPv6 is switched off on this node (net.ipv6.conf.all.disable_ipv6)")
 
 
@@ -186,22 +246,28 @@ def _kind(kind: str) -> str:
     return f"a link of kind {kind}" if kind else "a network interface"
 
 
-def _removal(name: str, run: Run) -> list[Part]:
-    if not run.document.objects(NAME, name):
-        if name in run.links:
-            run.warnings.append(f"{NAME}: {name} is there, but this collection did not make it; it was left alone")
-    else:
-        _refuse_ports(name, run)
-    return [removal(NAME, name, revive)]
+def _removal(name: str, force: bool, run: Run) -> list[Part]:
+    if run.document.objects(NAME, name):
+        _check_ports(name, force, run)
+    elif name in run.links:
+        run.warnings.append(f"{NAME}: {name} is there, but this collection did not make it; it was left alone")
+    return [removal(NAME, name, functools.partial(revive, run.document))]
 
 
-def _refuse_ports(name: str, run: Run) -> None:
+def _check_ports(name: str, force: bool, run: Run) -> None:
     """Removing a bridge cuts off the pods on it."""
-    ports = _ports(name, run)
-    if ports:
-        run.refuse("state", f"absent would cut off {len(ports)} pods: {name} has the ports {', '.join(ports)} (expected: remove the pods first)")
+    ports = bridge_pods.ports_of(name, run)
+    said = f"{len(ports)} pods: {name} has the ports {bridge_pods.names(ports)}"
+    if ports and force:
+        run.warnings.append(f"{NAME}: cut off {said}; start them anew on another network")
+    elif ports:
+        run.refuse("state", f"absent would cut off {said} (expected: remove the pods first, or force=true)")
 
 
-def revive(object_id: str) -> Resource:
+def revive(document: Document, object_id: str) -> Resource:
     kind = object_id.partition(":")[0]
-    return {"dedup": dedup.revive, "file": dropin.revive, "folder": dropin.revive}.get(kind, resource.revive)(object_id)
+    if kind == "hairpin":
+        return hairpin.revive(document, object_id)
+    if kind in ("file", "folder"):
+        return dropin.revive(object_id)
+    return dedup.revive(object_id) if kind.startswith("dedup") else resource.revive(object_id)

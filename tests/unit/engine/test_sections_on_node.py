@@ -80,6 +80,7 @@ def uplink(monkeypatch):
         return run
 
     monkeypatch.setattr(links, "default_route_links", lambda: {"eth0"})
+    monkeypatch.setattr(links, "next_hop_links", lambda: {"eth0"})
     monkeypatch.setattr(sysctls, "read", lambda key: "0")
     return run_with
 
@@ -87,7 +88,7 @@ def uplink(monkeypatch):
 def test_an_automatic_mtu_that_is_too_small_for_ipv6_is_refused(uplink):
     run = uplink(1000)
     kubenet_bridge.parts(options(kubenet_bridge, pod_cidrs=["fd00::/64"]), run)
-    said = ["mtu: auto finds 1000, too small for the IPv6 pod CIDR (expected interfaces, or an mtu, of at least 1280)"]
+    said = ["mtu: auto finds 1000 of eth0, too small for the IPv6 pod CIDR (expected interfaces, or an mtu, of at least 1280)"]
     assert [str(problem) for problem in run.problems] == said
 
 
@@ -96,3 +97,35 @@ def test_an_automatic_mtu_that_will_do_is_taken(uplink, mtu, pod_cidr):
     run = uplink(mtu)
     (part,) = kubenet_bridge.parts(options(kubenet_bridge, pod_cidrs=[pod_cidr]), run)
     assert run.problems == [] and part.desired["mtu"] == mtu
+
+
+@pytest.mark.parametrize(
+    "mtu, pod_cidr, overhead, expected",
+    [
+        (9001, "10.244.1.0/24", "128", 8873),  # the example of Kubernetes' manual for IPsec
+        (1500, "10.244.1.0/24", "vxlan/ipv4", 1450),
+        (1500, "fd00::/64", "vxlan/ipv6", 1430),
+        (1500, "10.244.1.0/24", "calico/ipip", 1480),
+        (1360, "fd00::/64", "wireguard/ipv6", 1280),
+        (1359, "fd00::/64", "wireguard/ipv6", "mtu_overhead: 'wireguard/ipv6' leaves 1279 of the 1359 of eth0, too small for the IPv6 pod CIDR"),
+        (600, "10.244.1.0/24", "25", "mtu_overhead: '25' leaves 575 of the 600 of eth0, too small for pods"),
+    ],
+)  # fmt: skip
+def test_an_overhead_is_taken_off_what_was_found(uplink, mtu, pod_cidr, overhead, expected):
+    run = uplink(mtu)
+    (part,) = kubenet_bridge.parts(options(kubenet_bridge, pod_cidrs=[pod_cidr], mtu_overhead=overhead), run)
+    if isinstance(expected, int):
+        assert (run.problems, part.desired["mtu"]) == ([], expected)
+    else:
+        assert [str(problem) for problem in run.problems] == [f"{expected} (expected interfaces, or an mtu, of at least {mtu + 1})"]
+
+
+def test_resolved_options_give_the_same_part(uplink):
+    run = uplink(1500)
+    given = options(kubenet_bridge, pod_cidrs=["10.244.1.0/24", "fd00::/64"], mtu_overhead="cilium/vxlan", hairpin_mode="none", txqueuelen=500)
+    (part,) = kubenet_bridge.parts(given, run)
+    (again,) = kubenet_bridge.parts(kubenet_bridge.resolved(part.desired), uplink(1400))
+    assert set(kubenet_bridge.resolved(part.desired)) == set(kubenet_bridge.OPTIONS)
+    assert kubenet_bridge.check(kubenet_bridge.resolved(part.desired)) == []
+    assert again.desired == part.desired
+    assert [(want.resource.id, want.state) for want in again.wants] == [(want.resource.id, want.state) for want in part.wants]
