@@ -91,7 +91,8 @@ def parts(options: Options, run: Run) -> list[Part]:
     }
     wants = [Want(resource.Bridge(name), state)]
     if state["promisc"]:
-        wants += _dedup_wants(name, state["mac"], networks, run)
+        # The rules first: a bridge that is promiscuous without them doubles what pods send to services (measured).
+        wants = [*_dedup_wants(name, state["mac"], networks, run), *wants]
     return [Part(NAME, name, desired, wants, revive)]
 
 
