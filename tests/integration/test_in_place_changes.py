@@ -22,11 +22,13 @@ SILENCE = 0.5
 
 class Change(NamedTuple):
     """steps: a module and its options each, for node_network those that differ from the usual ones; each has to change something.
-    full: bytes of a packet that fits at any time. drift: commands before each step."""
+    full: bytes of a packet that fits at any time. drift: commands before each step. service: whether pods reach the service of
+    another pod at any time, for which bridge-nf has to be on."""
 
     steps: list[tuple[str, dict[str, Any]]]
     full: int = 1450
     drift: tuple[list[str], ...] = ()
+    service: bool = True
 
 
 def sections(**options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -55,8 +57,9 @@ CHANGES = {
     "masquerade CIDRs": Change([except_for(*CIDRS, "172.16.0.0/12", "fd00:17::/32"), except_for("10.64.0.0/10", "fd00:10:99::/48", "192.0.2.0/24"), BACK]),
     "portmap": Change([entry("portmap", snat=False), entry("portmap", snat=True)]),
     "bandwidth": Change([entry("bandwidth", egress_rate="1G", egress_burst="1M"), entry("bandwidth", state="absent", force=True)]),
-    "bridge-nf": Change([sections(sysctl_bridge_nf={"bridge_nf_call_iptables": False, "bridge_nf_call_ip6tables": False}), BACK]),
-    "sysctls again": Change([BACK, BACK], drift=(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-arptables=0"],)),
+    "bridge-nf": Change([sections(sysctl_bridge_nf={"bridge_nf_call_iptables": False, "bridge_nf_call_ip6tables": False}), BACK], service=False),
+    "sysctls again": Change([BACK, BACK], service=False, drift=(
+        ["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-arptables=0"],)),
     "rules again": Change([BACK, BACK], drift=(
         ["iptables", "-t", "nat", "-A", "KUBENODE-MASQ", "-d", "172.16.0.0/12", "-j", "RETURN"],
         ["iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.244.1.0/24", "-j", "KUBENODE-MASQ"])),
@@ -69,8 +72,11 @@ def test_nothing_is_lost(node, name, families):
     change, scene = CHANGES[name], Scene(node, FAMILIES[families])
     scene.have()
     old, peer = scene.pod("old"), scene.pod("peer")
+    scene.serve(old.pod)
     with Streams() as streams:
         scene.talk(streams, old, peer, change.full)
+        if change.service:
+            scene.talk_to_service(streams, peer.pod, old.pod)
         for number, (module, options) in enumerate(change.steps):
             for command in change.drift:
                 node.run(command)

@@ -18,6 +18,8 @@ POD_CIDRS = {"ip4": "10.244.1.0/24", "ip6": "fd00:10:244:1::/64"}
 ROUTERS = {"ip4": GATEWAY4, "ip6": GATEWAY6}
 #: Of the outside, and within what is not masqueraded.
 CLUSTER_HOSTS = {"ip4": "10.99.0.1", "ip6": "fd00:10:99::1"}
+SERVICES = {"ip4": "10.96.0.9", "ip6": "fd00:10:96::9"}
+IPTABLES = {"ip4": "iptables", "ip6": "ip6tables"}
 #: CIDRs of the cluster, among them the nodes' own addresses.
 CLUSTER_CIDRS = {"ip4": ["10.0.0.0/8", "192.0.2.0/24"], "ip6": ["fd00:10::/32", "2001:db8:0:1::/64"]}
 
@@ -62,6 +64,18 @@ class Scene:
         self._ports += 1
         mappings = [{"hostPort": self._ports, "containerPort": PORT, "protocol": "udp"}]
         return Host(self.node.pod(name, capabilities={"portMappings": mappings}), self._ports)
+
+    def serve(self, pod: Pod) -> None:
+        """Lead the service addresses to a pod, by rules like those of kube-proxy."""
+        for family in self.families:
+            iptables, address = [IPTABLES[family], "-t", "nat", "-A"], getattr(pod, family)
+            self.node.run([*iptables, "PREROUTING", "-d", SERVICES[family], "-j", "DNAT", "--to-destination", address])
+            self.node.run([*iptables, "POSTROUTING", "-s", address, "-d", address, "-j", "MASQUERADE"])
+
+    def talk_to_service(self, streams: Streams, client: Pod, server: Pod) -> None:
+        """Start 50 new flows a second from one pod to the service of another."""
+        flows = [Flow(SERVICES[family], PORT, server, due=getattr(client, family)) for family in self.families]
+        streams.start(client, flows=flows)
 
     def talk(self, streams: Streams, host: Host, peer: Host, full: int) -> None:
         """Start what a pod and the rest of the world say to each other.
