@@ -47,7 +47,7 @@ class Ping:
 @dataclass(frozen=True)
 class Flow:
     """Datagrams to a port, each from a port of its own, one at each `every`-th tick. at, at_port: where they arrive; due: the source
-    address that is right there."""
+    address that is right there; what: a name for it."""
 
     host: str
     port: int
@@ -55,9 +55,10 @@ class Flow:
     due: str
     at_port: int = 0
     every: int = 2
+    what: str = ""
 
     def __str__(self) -> str:
-        return f"new flows to {self.host} port {self.port}"
+        return self.what or f"new flows to {self.host} port {self.port}"
 
 
 @dataclass
