@@ -62,10 +62,9 @@ def hits(scene, family):
     """Packets that our rules have seen: the jump, those that return, those that masquerade."""
     counts = {"jump": 0, "return": 0, "masquerade": 0}
     for line in scene.node.run([f"{IPTABLES[family]}-save", "-c", "-t", "nat"]).stdout.splitlines():
-        found = re.match(r"\[(\d+):\d+\] -A (POSTROUTING .* -j KUBENODE-MASQ|KUBENODE-MASQ .*-j \w+)$", line)
+        found = re.match(r"\[(\d+):\d+\] -A (POSTROUTING .*-j KUBENODE-MASQ$|KUBENODE-MASQ .*-j (RETURN|MASQUERADE))", line)
         if found:
-            verdict = "jump" if found[2].startswith("POSTROUTING") else line.rpartition(" ")[2].lower()
-            counts[verdict] += int(found[1])
+            counts[(found[3] or "jump").lower()] += int(found[1])
     return counts
 
 
