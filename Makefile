@@ -43,7 +43,7 @@ integration: bootstrap-test ## tests on nodes made of network and mount namespac
 	$(PYTHON) -m pytest tests/integration -n 2 --dist loadfile --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
 .PHONY: bench
-bench: bootstrap-test ## what validation and runs without a change cost, as ratios (ARGS='--times 20')
+bench: bootstrap-test ## what validation, runs without a change and our masquerade cost, as ratios (ARGS='--times 20')
 	$(PYTHON) tests/bench/run.py $(ARGS)
 
 .PHONY: molecule

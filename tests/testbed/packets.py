@@ -32,6 +32,7 @@ import time
 
 _BUFFER = 4 << 20  # what waits in a socket while this process does not run
 _SOL_RAW, _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _IPV6_DONTFRAG, _PROBE = 255, 10, 23, 62, 3
+_SO_RCVBUFFORCE = 33
 
 
 class Stream:
@@ -170,7 +171,10 @@ def _swapped(data: bytes) -> bytes:
 
 
 def _enlarge(channel: socket.socket) -> None:
-    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    try:
+        channel.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)  # whatever net.core.rmem_max says
+    except PermissionError:
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 
 
 def _reader(channel: socket.socket, pings: dict[int, Ping]):
