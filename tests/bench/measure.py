@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a network's validation costs, and a run that changes nothing: the latter as times of ansible.builtin.ping.
+"""What a network's validation costs, and a run that changes nothing: the latter as times of ansible.builtin.ping. And how much of
+a pod's throughput is left with our masquerade.
 
 A machine's speed cancels in a ratio of one run, and its moods do when the tasks take turns.
 """
@@ -10,28 +11,41 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import timeit
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from ansible_collections.kubenode.network.plugins.module_utils._cni import loader, model, versions
 from ansible_collections.kubenode.network.plugins.module_utils._host.plugins import CACHE
-from testbed import Node
+from testbed import Node, Pod
+from testbed.paths import HERE
+from testbed.space import Process
 
 RANGES = ["10.244.1.0/24", "fd00:10:244:1::/64"]
 PING = "ping"
+_BULK = [sys.executable, "-I", "-S", str(HERE / "bulk.py")]
+_PORT = 9000
 
 
 class Figure(NamedTuple):
-    """One line of the report: a value, and what it should not exceed (None: just to know)."""
+    """One line of the report: a value, and what it should not exceed (None: just to know) or, with `least`, not fall below.
+    spread: the lowest and the highest of the values that it is the median of."""
 
     what: str
     value: float
     unit: str
     goal: float | None = None
+    least: bool = False
+    spread: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        goal = "" if self.goal is None else f"  (goal {self.goal:g}: {'met' if self.value <= self.goal else 'MISSED'})"
-        return f"{self.what:<52} {self.value:7.2f} {self.unit:<10}{goal}"
+        met = self.goal is not None and (self.value >= self.goal if self.least else self.value <= self.goal)
+        goal = "" if self.goal is None else f"  (goal {self.goal:g}: {'met' if met else 'MISSED'})"
+        spread = "" if self.spread is None else f"  {self.spread[0]:.2f} to {self.spread[1]:.2f}"
+        return f"{self.what:<52} {self.value:7.2f} {self.unit:<10}{goal}{spread}"
 
 
 def five_plugins() -> list[dict[str, Any]]:
@@ -94,6 +108,69 @@ def runs_without_a_change(times: int) -> list[Figure]:
     return [Figure("ansible.builtin.ping", ping, "s"), *ratios]
 
 
-def report(times: int) -> list[Figure]:
-    """Every figure, from so many turns."""
-    return [*validation(times), *runs_without_a_change(times)]
+def throughput(pairs: int, seconds: float) -> list[Figure]:
+    """Of a pod to the outside, as shares of what the same list gives with ipMasq and no rules of ours. Both take turns."""
+    with Node("ours") as ours, Node("plain") as plain:
+        pods = [_pod(ours), _plain_pod(plain, ours)]
+        figures = []
+        for family in ("ip4", "ip6"):
+            rates = _rates(pods, family, pairs, seconds)
+            shares = [of_ours / of_plain for of_ours, of_plain in zip(*rates)]
+            figures += [
+                Figure(f"throughput pod to outside, {family}, ipMasq", statistics.median(rates[1]) * 8 / 1e9, "Gbit/s"),
+                Figure(f"throughput pod to outside, {family}, our masquerade", statistics.median(shares), "x ipMasq", 0.95, least=True,
+                       spread=(min(shares), max(shares)))]
+    return figures
+
+
+def _pod(node: Node) -> Pod:
+    node.install_plugins()
+    cidrs = {"pod_cidrs": RANGES}
+    _have(node, {"sysctl_bridge_nf": {}, "kubenet_bridge": cidrs, "masquerade": {**cidrs, "cluster_cidrs": ["10.244.0.0/16", "fd00:10:244::/48"]}})
+    return node.pod("pod")
+
+
+def _plain_pod(node: Node, ours: Node) -> Pod:
+    node.install_plugins()
+    _have(node, {"sysctl_bridge_nf": {"forwarding": ["ipv4", "ipv6"]}})
+    path = "/etc/cni/net.d/10-kubenet.conflist"
+    network = json.loads(ours.read(path))
+    network["plugins"][0]["ipMasq"] = True
+    node.write(path, json.dumps(network))
+    return node.pod("pod")
+
+
+def _have(node: Node, sections: dict[str, Any]) -> None:
+    result = node.module("node_network", sections)
+    assert not result.get("failed"), result
+
+
+def _rates(pods: list[Pod], family: str, pairs: int, seconds: float) -> tuple[list[float], ...]:
+    """Bytes a second of each pod. A pair is one, other, other, one, so that a machine that gets slower hits both; the first one
+    only warms up."""
+    rates: tuple[list[float], ...] = ([], [])
+    with _sink(pods[0]) as first, _sink(pods[1]) as second:
+        for pair in range(pairs + 1):
+            turns: tuple[list[float], ...] = ([], [])
+            for which in (0, 1, 1, 0) if pair % 2 else (1, 0, 0, 1):
+                pod = pods[which]
+                pod.run([*_BULK, "pour", getattr(pod.node.outside, family), str(_PORT), str(seconds / 2)], timeout=60)
+                turns[which].append(json.loads((first, second)[which].stdout.readline()))
+            for which in (0, 1) if pair else ():
+                rates[which].append(statistics.mean(turns[which]))
+    return rates
+
+
+@contextmanager
+def _sink(pod: Pod) -> Iterator[Process]:
+    with pod.node.outside.popen([*_BULK, "swallow", str(_PORT)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()  # "ready"
+            yield process
+        finally:
+            process.kill()
+
+
+def report(times: int, pairs: int, seconds: float) -> list[Figure]:
+    """Every figure, from so many turns; pairs of transfers of so many seconds."""
+    return [*validation(times), *runs_without_a_change(times), *throughput(pairs, seconds)]

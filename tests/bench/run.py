@@ -21,4 +21,7 @@ from bench.measure import report  # noqa: E402
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=15, help="turns to take the median of (default 15)")
-    print("\n".join(str(figure) for figure in report(parser.parse_args().times)))
+    parser.add_argument("--pairs", type=int, default=10, help="pairs of transfers to take the median of (default 10)")
+    parser.add_argument("--seconds", type=float, default=1, help="length of a transfer (default 1)")
+    given = parser.parse_args()
+    print("\n".join(str(figure) for figure in report(given.times, given.pairs, given.seconds)))

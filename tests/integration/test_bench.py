@@ -9,8 +9,10 @@ from bench.measure import report
 
 
 def test_the_benchmark_says_its_figures():
-    figures = report(1)
+    figures = report(1, pairs=1, seconds=0.1)
     assert [figure.what for figure in figures] == [
         "validation of a list of 5 plugins, in-process", "ansible.builtin.ping", "cni_config without a change",
-        "node_network without a change", "cni_info without a change", "cni_info, cold without a change", "cni_config, cold without a change"]
+        "node_network without a change", "cni_info without a change", "cni_info, cold without a change", "cni_config, cold without a change",
+        "throughput pod to outside, ip4, ipMasq", "throughput pod to outside, ip4, our masquerade",
+        "throughput pod to outside, ip6, ipMasq", "throughput pod to outside, ip6, our masquerade"]
     assert all(figure.value > 0 for figure in figures)

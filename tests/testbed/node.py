@@ -84,6 +84,12 @@ class Node(Space):
         self.run(["mkdir", "-p", dest])
         self.run(["cp", "--archive", f"{src}/.", dest])
 
+    def use_iptables(self, variant: str) -> None:
+        """Let iptables and its relatives be those of a variant, nft or legacy, as update-alternatives does."""
+        for name in ("iptables", "ip6tables"):
+            for program in ("", "-save", "-restore"):
+                self.run(["ln", "-sfn", f"/usr/sbin/{name}-{variant}{program}", f"/etc/alternatives/{name}{program}"])
+
     def pod(self, name: str, network: str | None = None, capabilities: dict[str, Any] | None = None, ifname: str = "eth0") -> Pod:
         """Start a pod through the real plugins (pod.py); network: a file to use in place of the one a runtime takes."""
         return Pod(self, name, network, capabilities or {}, ifname)
