@@ -83,7 +83,7 @@ def test_without_a_library_a_warning_says_what_to_install(monkeypatch):
     monkeypatch.setattr(_program.importlib.util, "find_spec", lambda name: None)
     program = _program.build()
     _program.build.cache_clear()
-    assert program.warning.startswith("the controller has no pyroute2, so the program uses the node's own; install pyroute2 0.7.2 or newer for the Python of ansible-core")
+    assert program.warning.startswith("the controller has no pyroute2, so the program uses the node's own; install pyroute2 0.7.2 or newer for the Python")
 
 
 # What it prints
