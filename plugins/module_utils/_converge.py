@@ -117,8 +117,8 @@ class Plan:
 
 
 def plan(parts: t.Sequence[Part], document: Document) -> Plan:
-    """What is wanted comes first, as far as it need not wait, then in reverse what is no longer wanted (so that new things are there before old ones
-    go), then the document."""
+    """What is wanted comes first, as far as it need not wait, then in reverse what is no longer wanted (so that new things
+    are there before old ones go), then the document."""
     _refuse_twice(parts)
     wanted: dict[str, Change] = {}
     after = document

@@ -68,6 +68,32 @@ def test_a_node_that_is_as_it_should_be(made):
     assert diff_dumps(before, made.dump()) == ""
 
 
+#: Prints each part whose resolved options mean something else than the document has.
+RESOLVED = f"""
+import json, sys
+sys.path.insert(0, {program.SENT!r})
+from kubenode_network import _door
+from kubenode_network._document import Document
+from kubenode_network._program import parts
+from kubenode_network._sections.base import Run
+document = Document.load()
+for section in parts.SECTIONS:
+    for instance in document.instances(section.NAME):
+        desired = document.desired(section.NAME, instance)
+        for part in _door.planned_parts([(section, section.resolved(desired), "")], Run(document, check=True)):
+            known = document.desired(part.section, part.instance)
+            print(part.section, part.instance, part.desired == known or [part.desired, known])
+"""
+
+
+def test_what_is_resolved_says_all_of_a_part(made):
+    said = made.run(["/usr/bin/python3", "-I", "-c", RESOLVED]).stdout.splitlines()
+    assert len(said) == 8, "one for each part, and the network beside its bandwidth"
+    assert [line for line in said if not line.endswith(" True")] == []
+    asked = json.loads(made.read(DOCUMENT))["sections"]["kubenet_bridge"]["cbr0"]["asked"]
+    assert (asked["mtu"], asked["pod_cidrs"], asked["name"]) == ("auto", PODS, "cbr0")
+
+
 def test_after_a_reboot_the_node_is_as_it_was(made):
     before = made.dump()
     boot(made)

@@ -133,7 +133,7 @@ def test_a_signal_at_any_step_leaves_the_node_as_it_was(node, before, after, fir
 def test_a_run_under_nohup_does_not_end_with_its_connection(node):
     argv, env = COMMAND
     process = node.popen(["nohup", *argv], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdin.write(order_of({"kubenet_bridge": NODE["kubenet_bridge"], "networks": []}, pause=1))
+    process.stdin.write(order_of({"kubenet_bridge": {**NODE["kubenet_bridge"], "unmanaged": False}, "networks": []}, pause=1))
     process.stdin.flush()
     assert process.stdout.readline() == "paused\n"
     process.send_signal(signal.SIGHUP)

@@ -188,12 +188,13 @@ def _short(value: t.Any) -> str:
 
 
 def _ask_again(found: Look, section: t.Any, run: Run) -> None:
-    """What the options as they were given would mean on the node as it is now."""
+    """What the options as they were given would mean on the node as it is now. That it cannot be told, whatever the reason, is
+    no problem of the node's."""
     desired = run.document.desired(section.NAME, found.instance) or {}
     options = {**defaults(section.OPTIONS), **(run.document.asked(section.NAME, found.instance) or {})}
     try:
         parts = _door.planned_parts([(section, options, "")], run)
-    except (KubenodeError, OSError) as error:
+    except Exception as error:
         found.warnings.append(f"what was asked for could not be done now: {error}")
         return
     finally:

@@ -48,9 +48,10 @@ class Sysctl(Resource):
                 sysctls.write(key, value)
 
     def waits_for(self) -> str | None:
-        """The link of a parameter like ``net/ipv6/conf/eth0/accept_ra``, as long as it is not there."""
+        """The link of a parameter like ``net/ipv6/conf/eth0/accept_ra``, as long as it is not there. Every link has IPv4's, so
+        that a kernel without IPv6 is not waited for."""
         match = re.match("net/ipv[46]/(?:conf|neigh)/([^/]+)/", self.key)
-        return f"link {match[1]}" if match and self.read() is None else None
+        return f"link {match[1]}" if match and match[1] not in sysctls.children("net/ipv4/conf") else None
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return found is None or self.read() is None  # the key came with a module that stays, or went with its link

@@ -100,6 +100,54 @@ def ids(outcome):
     return [change.resource.id.partition(f":{os.sep}")[0] for change in outcome.changes]
 
 
+# What waits, and what is kept
+
+
+class Late(Thing):
+    def waits_for(self):
+        return "link eth9" if self.read() is None else None
+
+
+def test_what_waits_is_left_for_later_and_stays_known(world):
+    late = Want(Late(world, "thing:late"), "2")
+    first = run(world, part_of(world, wants=[late, world.want("a", 1)]))
+    assert ids(first) == ["thing:a", "document"]
+    assert list(world.objects("one")) == ["thing:a"], "nothing is known of it yet"
+    world.put("thing:late", "1")
+    run(world, part_of(world, wants=[late, world.want("a", 1)]))
+    record = world.objects("one")["thing:late"]
+    assert (world.states["thing:late"], record["found"]) == ("2", "1")
+    world.put("thing:late", None)
+    assert ids(run(world, part_of(world, wants=[late, world.want("a", 1)]))) == []
+    assert world.objects("one")["thing:late"] == record
+    world.put("thing:late", "0")
+    run(world, part_of(world, wants=[late, world.want("a", 1)]))
+    assert (world.states["thing:late"], world.objects("one")["thing:late"]) == ("2", record)
+
+
+def test_what_waits_may_be_wanted_twice(world):
+    wants = [Want(Late(world, "thing:late"), state) for state in ("1", "1")]
+    assert ids(run(world, part_of(world, wants=wants))) == ["document"]
+
+
+def test_a_part_that_keeps_gives_nothing_back(world):
+    run(world, part_of(world, wants=[world.want("a", 1), world.want("b", 2)]))
+    before = world.document_data()
+    part = part_of(world, wants=[world.want("a", 1)])
+    part.keeps = True
+    assert ids(run(world, part)) == []
+    assert (world.states, world.document_data()) == ({"thing:a": 1, "thing:b": 2}, before)
+    assert ids(run(world, part_of(world, wants=[world.want("a", 1)]))) == ["thing:b", "document"]
+
+
+def test_what_was_asked_is_kept_beside_what_is_desired(world):
+    part = part_of(world)
+    part.asked = {"mtu": "auto"}
+    run(world, part)
+    assert world.document_data()["sections"]["section"]["one"]["asked"] == {"mtu": "auto"}
+    assert ids(run(world, part_of(world))) == [], "a run that does not say leaves it"
+
+
 # What the document says
 
 

@@ -103,6 +103,7 @@ RECORD = {"origin": "created", "found": None, "hash": "a" * 64}
         {"x": {"y": {"objects": {}}}},
         {"x": {"y": {"desired": None, "objects": {}}}},
         {"x": {"y": {"desired": {}, "objects": []}}},
+        {"x": {"y": {"asked": [], "desired": {}, "objects": {}}}},
         {"x": {"y": {"desired": {}, "objects": {"file:/a": {}}}}},
         {"x": {"y": {"desired": {}, "objects": {"file:/a": []}}}},
         {"x": {"y": {"desired": {}, "objects": {"file:/a": {**RECORD, "hash": 7}}}}},

@@ -54,3 +54,19 @@ def test_a_key_that_went_with_its_link_is_forgotten(disk, kernel):
     (kernel / "accept_ra").unlink()
     disk.converge(part(None))
     assert not disk.document.exists() and not (kernel / "accept_ra").exists()
+
+
+@pytest.mark.parametrize("key, what", [
+    ("net/ipv6/conf/eth9/accept_ra", "link eth9"),
+    ("net/ipv4/conf/eth0.100/rp_filter", "link eth0.100"),
+    ("net/ipv6/neigh/eth9/base_reachable_time", "link eth9"),
+    ("net/ipv6/conf/eth0/accept_ra", None),
+    ("net/ipv6/conf/all/forwarding", None),
+    ("net/ipv4/ip_forward", None),
+    (KEY, None),
+])  # fmt: skip
+def test_a_parameter_waits_for_its_link_and_for_nothing_else(kernel, key, what):
+    """Without IPv6 in the kernel, there is none of its keys for a link that is there."""
+    for link in ("all", "default", "eth0"):
+        (kernel / "net" / "ipv4" / "conf" / link).mkdir(parents=True)
+    assert Sysctl(key).waits_for() == what
