@@ -178,7 +178,7 @@ class _Gathering:
 
     def _views(self) -> None:
         faults = {name: self._fault(config) for name, config in self.configs.items()}
-        broken = {name: reason for name, reason in faults.items() if reason is not None}
+        self.facts.faults = broken = {name: reason for name, reason in faults.items() if reason is not None}
         for name, brought_by in _PROGRAMS.items():
             reader = self._loader(name)
             verdict = loader.view(reader, self.facts.folder.texts, broken=broken, folders=self.folders)
@@ -205,7 +205,7 @@ class _Gathering:
 
     def _networks(self) -> None:
         verdict = self.facts.view.verdict
-        usable = [name for name in self.configs if name not in verdict.invalid]
+        usable = [name for name in self.configs if verdict.invalid.get(name) in (None, self.facts.faults.get(name))]
         used_first = [*verdict.winners, *(name for name in usable if name not in verdict.winners)]
         configs = {name: self.configs[name] for name in used_first}
         ours = self.facts.folder.ours

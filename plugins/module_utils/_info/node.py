@@ -182,6 +182,8 @@ class Facts:
     loader: str = "containerd"
     networks: t.Sequence[Network] = ()
     binaries: dict[str, Binary] = dataclasses.field(default_factory=dict)
+    #: valid file -> why a loader that asks its plugins does not take it
+    faults: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: plugin that is in none of the folders -> where it is found else
     elsewhere: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     leases: t.Sequence[Leases] = ()

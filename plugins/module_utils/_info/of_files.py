@@ -121,8 +121,11 @@ def subnet_overlap(facts: Facts) -> Found:
 
 
 def file_broken(facts: Facts) -> Found:
+    """What a loader has against the plugins of a valid file is told of the plugins."""
     verdict, name = facts.view.verdict, facts.view.loader.name
     for file, reason in verdict.invalid.items():
+        if reason == facts.faults.get(file):
+            continue
         stops = (verdict.error or "").startswith(f"{file}: ")
         effect = f"{name} loads nothing because of it" if stops else "it is passed over, or not read as long as it does not come first"
         yield Problem(ERROR if stops else WARNING, file, f"{at(facts, file)} is not valid, {effect}: {reason}", "mend it or take it away")
