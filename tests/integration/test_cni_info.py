@@ -410,6 +410,18 @@ def test_chains_of_single_pods_are_left_out(node):
     assert firewall["legacy_tables"] == {"ipv4": [], "ipv6": []}
 
 
+def test_only_programs_that_are_plugins_for_sure_are_run(node):
+    """An agent's program that hangs, or does something, when it is run, beside one of the same kind that a network names."""
+    for name in ("agent", "calico"):
+        node.write(f"/opt/cni/bin/{name}", f"#!/bin/sh\necho $CNI_COMMAND >> /run/ran-{name}\nsleep 1\n", 0o755)
+    put(f"{CONF_DIR}/50-calico.conflist", chain=[{"type": "calico", "ipam": {"type": "calico"}}], name="calico")(node)
+    found = {one["name"]: one for one in look(node)["plugins"]}
+    assert not node.exists("/run/ran-agent") and node.read("/run/ran-calico") == "VERSION\n"
+    agent = found["agent"]
+    assert (agent["path"], agent["asked"], agent["versions"], agent["error"]) == ("/opt/cni/bin/agent", False, [], None)
+    assert (found["calico"]["asked"], found["bridge"]["asked"]) == (True, True) and "does not answer VERSION" in found["calico"]["error"]
+
+
 def test_other_folders_than_the_runtimes(node):
     node.run(["mkdir", "-p", "/opt/nets"])
     put("/opt/nets/20-x.conflist", name="x")(node)

@@ -160,8 +160,11 @@ class _Gathering:
         there = [
             (name, paths[name], entry) for name, entry in looked.items() if entry and (entry.mode & 0o111 or name in wanted or name in PLUGINS)
         ]
+        # A program that no network names and that is nobody's reference may do anything when it is run.
+        asked = [program for program in there if program[0] in wanted or program[0] in PLUGINS]
         with futures.ThreadPoolExecutor(_AT_ONCE) as pool:  # most of the time of a run is spent here, waiting
-            facts.binaries = {binary.name: binary for binary in pool.map(self._binary, there)}
+            answers = {binary.name: binary for binary in pool.map(self._binary, asked)}
+        facts.binaries = {name: answers.get(name) or Binary(name, path, entry, asked=False) for name, path, entry in there}
         others = [path for path in USUAL_BIN_DIRS if path not in facts.bin_dirs]
         found = {name: plugins.locate(name, others) for name in sorted(wanted - set(facts.binaries))}
         facts.elsewhere = {name: path for name, path in found.items() if path is not None}

@@ -110,7 +110,8 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """A file in a folder of plugins. ``error``: why it does not answer VERSION, or ""."""
+    """A file in a folder of plugins. ``asked``: whether it was run to ask for its versions. ``error``: why it does not answer
+    VERSION, or ""."""
 
     name: str
     path: str
@@ -118,6 +119,7 @@ class Binary:
     versions: tuple[str, ...] = ()
     release: Release = dataclasses.field(default_factory=Release)
     error: str = ""
+    asked: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
