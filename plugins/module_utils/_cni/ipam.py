@@ -265,6 +265,15 @@ def _gives_gateway(plugin: Section, links: t.Sequence[Link]) -> bool:
     return bool(links) and bool(links[0].gateway or own)
 
 
+def data_dir(config: Section) -> t.Any:
+    """Where host-local keeps the leases of a network, as its file says; None where it leaves that to the plugin."""
+    for plugin in config.get("plugins", [config]):
+        section = plugin.get("ipam")
+        if isinstance(section, dict) and section.get("type") == "host-local" and section.get("dataDir") not in (None, ""):
+            return section["dataDir"]
+    return None
+
+
 def bare_defaults(plugin: Section, path: str) -> t.Iterator[str]:
     """Paths of the default routes of ``plugin``, at ``path``, that go through no gateway. host-local always gives one."""
     section = plugin.get("ipam")

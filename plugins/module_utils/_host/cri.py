@@ -13,10 +13,11 @@ import re
 import stat
 import typing as t
 
-from .._errors import NodeError
+from .._errors import NodeError, Problem
 from .files import read_text
 from .grpc import UNIMPLEMENTED, GrpcError, unary
 from .leases import CONTAINER_ID
+from .paths import is_path, shown
 
 CRICTL = "/etc/crictl.yaml"
 #: Where runtimes listen unless they are told otherwise.
@@ -127,7 +128,13 @@ def crictl_socket() -> str | None:
 def socket_path(endpoint: str) -> str | None:
     """The path in ``unix:///run/containerd/containerd.sock``, or one without the scheme. None for anything else."""
     path = re.sub(r"^unix:(?://)?(?=/)", "", endpoint)
-    return path if path.startswith("/") else None
+    return path if is_path(path) else None
+
+
+def check_endpoint(option: str, endpoint: str | None) -> list[Problem]:
+    if endpoint is None or socket_path(endpoint) is not None:
+        return []
+    return [Problem(option, f"{shown(endpoint)} is not a unix socket (expected e.g. unix:///run/containerd/containerd.sock)")]
 
 
 def _is_socket(path: str) -> bool:

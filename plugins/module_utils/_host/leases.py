@@ -25,6 +25,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import entries
+from .paths import is_path
 
 DATA_DIR = "/var/lib/cni/networks"
 #: libcni's own place, and those that dockershim and cri-dockerd tell it, and Multus for the networks that it calls.
@@ -65,6 +66,12 @@ class Holder(t.NamedTuple):
     addresses: tuple[str, ...]
     netns: str
     netns_alive: bool | None
+
+
+def data_dir(written: t.Any) -> str:
+    """The folder of leases for what a network's file says of it. What is no path has none, and what is relative counts from
+    wherever the runtime was started; there may be older ones in the usual folder."""
+    return os.path.normpath(written) if is_path(written) else DATA_DIR
 
 
 def read_leases(data_dir: str, network: str) -> list[Lease]:

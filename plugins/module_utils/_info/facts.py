@@ -23,6 +23,7 @@ from .._cni.loader import Loader, Texts
 from .._document import Document
 from .._errors import NodeError
 from .._host import cri, files, firewall, leases, links, plugins, process, runtime, sysctls
+from .._host.paths import is_path
 from .._host.runtime import Settings
 from .node import SOFT, Binary, Config, Facts, Firewall, Folder, LeaseFact, Leases, Network, Runtime, View, masked, programs
 
@@ -222,7 +223,7 @@ class _Gathering:
         facts = self.facts
         named = {network.name for network in facts.networks}
         sections = [(network, section) for network in reversed(facts.networks) for section in network.parts("host-local")]
-        places = {network.name: (network.file, _data_dir(section), section) for network, section in sections}
+        places = {network.name: (network.file, leases.data_dir(section.get("dataDir")), section) for network, section in sections}
         for name in self._try(leases.DATA_DIR, [], files.entries, leases.DATA_DIR):
             if name not in named:
                 places[name] = ("", leases.DATA_DIR, {})
@@ -282,7 +283,7 @@ def _cniconfig(status: cri.RuntimeStatus | None) -> dict[str, t.Any] | None:
 def _said_settings(said: t.Mapping[str, t.Any], settings: Settings, name: str, socket: str) -> Settings:
     """The settings that a running runtime has, which its configuration file may no longer say."""
     folders, conf_dir, number = said.get("PluginDirs"), said.get("PluginConfDir"), said.get("PluginMaxConfNum")
-    if not isinstance(folders, list) or not all(isinstance(folder, str) and os.path.isabs(folder) for folder in [*folders, conf_dir]):
+    if not isinstance(folders, list) or not all(is_path(folder) for folder in [*folders, conf_dir]):
         return settings
     most = number if isinstance(number, int) else settings.max_conf_num
     return Settings(tuple(map(os.path.normpath, folders)), os.path.normpath(str(conf_dir)), socket, name, most, settings.default_network)
@@ -308,11 +309,6 @@ def _lease_fact(lease: leases.Lease, reason: str | None, age: int, holder: lease
     elif reason is not None and lease.container_id and (is_listed or not cannot_be_seen):
         orphaned = False
     return LeaseFact(lease.address, lease.container_id, lease.interface, max(0, age), holder.netns_alive if holder else None, orphaned)
-
-
-def _data_dir(section: Config) -> str:
-    path = section.get("dataDir")
-    return os.path.normpath(path) if isinstance(path, str) and os.path.isabs(path) else leases.DATA_DIR
 
 
 def _normal(path: str) -> str:

@@ -13,7 +13,7 @@ import dataclasses
 import os
 import typing as t
 
-from .._cni import foreign, loader, model, stranding
+from .._cni import foreign, ipam, loader, model, stranding
 from .._cni.keys import PLUGINS
 from .._converge import Part, Want
 from .._errors import NodeError
@@ -204,7 +204,7 @@ class Folder:
         chosen = self.run.planned.chosen
         for name, (config, after) in self._changing().items():
             reasons = stranding.stranding(config, after)
-            holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
+            holders = leases.sandboxes(name, leases.data_dir(ipam.data_dir(config))) if reasons else {}
             if not holders:
                 continue
             what = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(list(holders.values()))}"
@@ -270,15 +270,6 @@ def _configs(names: t.Sequence[str], texts: Texts) -> dict[str, dict[str, t.Any]
         config = model.parse(texts[name] or "", name)
         found.setdefault(config.get("name", ""), config)
     return found
-
-
-def _data_dir(config: t.Mapping[str, t.Any]) -> str:
-    """Where host-local keeps the network's leases."""
-    for plugin in config.get("plugins", [config]):
-        section = plugin.get("ipam")
-        if isinstance(section, dict) and isinstance(section.get("dataDir"), str) and section["dataDir"]:
-            return str(section["dataDir"])
-    return leases.DATA_DIR
 
 
 def _pods(holders: t.Sequence[leases.Holder]) -> str:

@@ -17,7 +17,7 @@ from .._cni.keys import PLUGINS
 from .._cni.kinds import closest
 from .._converge import Part, Want
 from .._errors import NodeError, Problem
-from .._host import files, plugins
+from .._host import files, paths, plugins
 from .._resource import Resource
 from .._resources import cni_file, cni_form, file
 from . import bridged, directory
@@ -67,12 +67,8 @@ def check_plugins(options: Options) -> list[Problem]:
 
 
 def check_paths(options: Options) -> list[Problem]:
-    paths = [("conf_dir", options["conf_dir"])] + [(f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or [])]
-    return [
-        Problem(name, f"{path!r} is not usable (expected an absolute path without ..)")
-        for name, path in paths
-        if path is not None and (not os.path.isabs(path) or ".." in path.split("/") or os.path.normpath(path) == "/")
-    ]
+    named = [("conf_dir", options["conf_dir"])] + [(f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or [])]
+    return [problem for name, path in named for problem in paths.check_path(name, path)]
 
 
 def _check_order(options: Options) -> list[Problem]:

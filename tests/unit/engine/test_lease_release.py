@@ -307,7 +307,7 @@ def test_the_data_directory_is_that_of_the_network_s_file(place, name, text):
 def test_a_relative_data_directory_has_to_be_told(place):
     config = {"name": "mynet", "type": "bridge", "ipam": {"type": "host-local", "dataDir": "networks"}}
     (place.conf_dir / "10-mynet.conf").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="data_dir: is relative in the file of 'mynet', 'networks', to wherever the runtime was started"):
+    with pytest.raises(InputError, match="data_dir: 'networks' in the file of 'mynet' is not usable, a relative path counts from wherever"):
         place.run(data_dir=None)
 
 
