@@ -507,6 +507,7 @@ notes:
     before it are undone, and the message says whether that worked.
   - What the collection makes on a node is written down in V(/etc/kubenode-network/node.json), as the last step of the same run.
     For each object this document has whether it was created or adopted, and for an adopted one the state in which it was found.
+    It has a checksum; a document that was damaged, or edited by hand, is refused before anything is changed.
   - Removal takes away what was created, and gives what was adopted the state in which it was found, unless C(state) says otherwise.
     Contents of files that were found are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left
     alone.
