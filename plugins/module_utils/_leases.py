@@ -25,7 +25,7 @@ from ._cni import ipam, loader, model
 from ._cni.kinds import show
 from ._converge import Change
 from ._errors import InputError, NodeError, Problem
-from ._host import cri, files, leases, paths, runtime
+from ._host import cri, files, leases, namespaces, paths, runtime
 from ._host.grpc import UNIMPLEMENTED, GrpcError
 from ._resource import Resource
 
@@ -203,11 +203,11 @@ class _Release:
 def judged(found: t.Sequence[leases.Lease], listed: Listed, network: str, data_dir: str) -> list[tuple[leases.Lease, str | None]]:
     """Leases of a network, each with what speaks for its sandbox being alive, None for an orphan: as far as one list tells."""
     holders = leases.sandboxes(network, data_dir)
-    in_use = leases.addresses_in_use() if found else set()
+    in_use = namespaces.addresses() if found else {}
     return [(lease, _reason_to_keep(lease, listed, holders.get(lease.container_id), in_use)) for lease in found]
 
 
-def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None, in_use: t.AbstractSet[str]) -> str | None:
+def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None, in_use: t.Mapping[str, str]) -> str | None:
     if not lease.container_id:
         return f"{lease.path} does not say whose it is"
     if listed(lease.container_id):
@@ -216,7 +216,7 @@ def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder |
         return f"its network namespace {holder.netns} is alive"
     if holder is not None and holder.netns and holder.netns_alive is None:
         return f"whether its network namespace {holder.netns} is alive cannot be seen"
-    return "a process has it as an address of its own" if lease.address in in_use else None
+    return f"{in_use[lease.address]} has it as an address of its own" if lease.address in in_use else None
 
 
 def living(sockets: t.Sequence[str]) -> set[str]:

@@ -240,10 +240,15 @@ def file_system(path: str) -> str:
     real, best, kind = os.path.realpath(path), "", ""
     for line in (read_text("/proc/self/mountinfo") or "").splitlines():
         before, _dash, after = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
+        point = unescaped(before.split()[4])
         if len(point) >= len(best) and (real == point or real.startswith(point.rstrip("/") + "/")):
             best, kind = point, after.split()[0]  # of two mounts at one place the later one counts
     return kind
+
+
+def unescaped(text: str) -> str:
+    """A path as proc_pid_mountinfo(5) writes it, with ``\\040`` for a space."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def folder_state(path: str) -> dict[str, t.Any] | None:

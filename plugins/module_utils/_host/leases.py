@@ -129,27 +129,6 @@ def sandboxes(network: str, data_dir: str = DATA_DIR, cache_dir: str | None = No
     return {container_id: _holder(container_id, attachments) for container_id, attachments in known.items()}
 
 
-def addresses_in_use() -> set[str]:
-    """The addresses in the network namespaces of all processes but those in our own, whoever knows of them."""
-    seen, found = {os.readlink("/proc/self/ns/net")}, set()
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it may end meanwhile
-            space = os.readlink(f"/proc/{process}/ns/net")
-            if space not in seen:
-                found |= _addresses_seen_by(f"/proc/{process}/net")
-                seen.add(space)
-    return found
-
-
-def _addresses_seen_by(folder: str) -> set[str]:
-    """Of the files of proc(5): the IPv4 routes of kind local, and hexadecimal IPv6 addresses."""
-    with open(f"{folder}/fib_trie", encoding="ascii") as file:
-        found = set(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", file.read()))
-    with contextlib.suppress(FileNotFoundError), open(f"{folder}/if_inet6", encoding="ascii") as file:
-        found |= {str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in file}
-    return found
-
-
 @contextlib.contextmanager
 def plugin_lock(folder: str, seconds: float = 60) -> t.Iterator[None]:
     """Holds host-local's own lock of a network: no address is given away or released meanwhile but by us. As every ADD and
