@@ -354,6 +354,12 @@ def test_the_module_returns_what_its_documentation_names(node):
         assert set(view) == set(documented["loaders"]["contains"]["<name>"]["contains"])
 
 
+def test_networks_may_share_a_subnet(node):
+    for number, keys in enumerate([{"rangeEnd": "10.244.9.99"}, {"rangeStart": "10.244.9.100"}]):
+        put(f"{CONF_DIR}/5{number}-x.conflist", name=f"x{number}", ipam={"ranges": [[{"subnet": "10.244.9.0/24", **keys}]]})(node)
+    assert not named(look(node), "subnet-overlap")
+
+
 def test_leases_are_counted_and_judged_by_the_list_that_is_given(node):
     a, b = pod(node, "a"), pod(node, "b")
     node.run(["ip", "netns", "delete", "a"])
