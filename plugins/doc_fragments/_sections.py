@@ -154,6 +154,8 @@ options:
       - The name of the file, in place of the one made of O(priority) and O(name), such as V(10-mynet.conflist).
       - A name that ends in V(.conf) asks for a single configuration, which holds exactly one plugin. As long as M(kubenode.network.portmap)
         or M(kubenode.network.bandwidth) adds an entry to it, the file is a list whose name ends in V(.conflist).
+      - Somebody else's file of this name becomes the network's, and comes back with O(state=absent) as it was found. Entries that those
+        two modules set for a network of the same name come along, and what comes back is the file from before them.
     type: str
   cni_version:
     description:

@@ -298,11 +298,15 @@ def entries(path: str) -> list[str]:
 
 def keep(path: str, sha256: str) -> None:
     """Keeps the file's content in the store, so that it can be written back later."""
-    kept = os.path.join(STORE, sha256)
-    if os.path.exists(kept) and sha256_of(kept) == sha256:
+    keep_content(FileContent(path, sha256))  # no hard link: others may write to the file in place
+
+
+def keep_content(content: Content) -> None:
+    kept = os.path.join(STORE, content.sha256)
+    if os.path.exists(kept) and sha256_of(kept) == content.sha256:
         return
     make_folder(STORE, 0o700)
-    write(kept, FileContent(path, sha256), mode=0o600)  # no hard link: others may write to the file in place
+    write(kept, content, mode=0o600)
 
 
 def kept(sha256: str) -> Content:
