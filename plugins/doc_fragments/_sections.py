@@ -159,6 +159,8 @@ options:
       - The name of the file, in place of the one made of O(priority) and O(name), such as V(10-mynet.conflist).
       - A name that ends in V(.conf) asks for a single configuration, which holds exactly one plugin. As long as M(kubenode.network.portmap)
         or M(kubenode.network.bandwidth) adds an entry to it, the file is a list whose name ends in V(.conflist).
+      - Somebody else's file of this name becomes the network's, and comes back with O(state=absent) as it was found. Entries that those
+        two modules set for a network of the same name come along, and what comes back is the file from before them.
     type: str
   cni_version:
     description:
@@ -236,7 +238,8 @@ options:
     default: present
 """
 
-    PORTMAP = r"""
+    # The options that the modules of all chained plugins have: which list gets the entry, and where.
+    CHAINED = r"""
 options:
   network:
     description:
@@ -253,6 +256,35 @@ options:
       - The file in O(conf_dir) of the network whose list gets the entry, for example V(10-calico.conflist). The name of a single
         configuration stays valid when it became a list.
     type: str
+  conf_dir:
+    description:
+      - The folder of the network's file. If not set, the folder that the node's container runtime reads.
+    type: path
+  bin_dirs:
+    description:
+      - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
+    type: list
+    elements: path
+  force:
+    description:
+      - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
+        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network. With it a
+        warning names these pods.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(present) sees to it that the network's list has one entry of the plugin, with the capability (C(portMappings) or C(bandwidth))
+        without which the plugin does nothing. An entry that is there keeps its place and the keys that no option sets. A new one comes
+        behind all other plugins, except those that must stay last (C(cilium-cni), C(istio-cni), C(linkerd-cni)).
+      - V(absent) takes every entry of the plugin out of the list, whoever put it there, and nothing else.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
+    PORTMAP = r"""
+options:
   snat:
     description:
       - Whether a pod reaches its own host port, and the node reaches host ports on V(127.0.0.1). The plugin does both unless told not to.
@@ -292,50 +324,10 @@ options:
       - If not set, the plugin takes iptables where it can.
     type: str
     choices: [iptables, nftables]
-  conf_dir:
-    description:
-      - The folder of the network's file. If not set, the folder that the node's container runtime reads.
-    type: path
-  bin_dirs:
-    description:
-      - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
-    type: list
-    elements: path
-  force:
-    description:
-      - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
-        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network. With it a
-        warning names these pods.
-    type: bool
-    default: false
-  state:
-    description:
-      - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(portMappings), without which
-        the plugin does nothing. An entry that is there keeps its place and the keys that no option sets. A new one comes behind all other
-        plugins, except those that must stay last (C(cilium-cni), C(istio-cni), C(linkerd-cni)).
-      - V(absent) takes every C(portmap) entry out of the list, whoever put it there, and nothing else.
-    type: str
-    choices: [present, absent]
-    default: present
 """
 
     BANDWIDTH = r"""
 options:
-  network:
-    description:
-      - The name of the network whose list gets the entry, as in the C(name) of its file.
-      - It may be one that M(kubenode.network.cni_config) or M(kubenode.network.node_network) wrote, or somebody else's in O(conf_dir).
-        Everything else in that file stays as it is, character by character.
-      - A single configuration (V(.conf) or V(.json)), which cannot hold a second plugin, becomes a list (V(.conflist)) that says the same.
-        The new file is complete before the old one goes. When the last entry that this collection put into it goes, the single
-        configuration comes back as it was, with what others changed meanwhile. If they added what only a list can hold, it stays a list.
-      - One of O(network) and O(filename) is required. They are mutually exclusive.
-    type: str
-  filename:
-    description:
-      - The file in O(conf_dir) of the network whose list gets the entry, for example V(10-calico.conflist). The name of a single
-        configuration stays valid when it became a list.
-    type: str
   ingress_rate:
     description:
       - How much a pod may receive, in bits per second. A whole number, which may end in V(K), V(M) or V(G) for thousands, millions or
@@ -360,31 +352,6 @@ options:
       - How much a pod may send at once before O(egress_rate) holds, in bits, written like O(ingress_rate).
       - If not set beside O(egress_rate), as for O(ingress_burst).
     type: str
-  conf_dir:
-    description:
-      - The folder of the network's file. If not set, the folder that the node's container runtime reads.
-    type: path
-  bin_dirs:
-    description:
-      - The folders in which the binary of the plugin is looked for. If not set, those in which the node's container runtime looks.
-    type: list
-    elements: path
-  force:
-    description:
-      - Whether to go on where running pods have something that only this plugin takes away when they stop, such as their host ports.
-        Without it, O(state=absent) is refused while there are addresses given away or attachments remembered in the network. With it a
-        warning names these pods.
-    type: bool
-    default: false
-  state:
-    description:
-      - V(present) sees to it that the network's list has one entry of the plugin, with the capability C(bandwidth), without which
-        the plugin does nothing. An entry that is there keeps its place and the keys that no option sets. A new one comes behind all other
-        plugins, except those that must stay last (C(cilium-cni), C(istio-cni), C(linkerd-cni)).
-      - V(absent) takes every C(bandwidth) entry out of the list, whoever put it there, and nothing else.
-    type: str
-    choices: [present, absent]
-    default: present
 """
 
     KUBENET_BRIDGE = r"""
@@ -640,6 +607,7 @@ notes:
     before it are undone, and the message says whether that worked.
   - What the collection makes on a node is written down in V(/etc/kubenode-network/node.json), as the last step of the same run.
     For each object this document has whether it was created or adopted, and for an adopted one the state in which it was found.
+    It has a checksum; a document that was damaged, or edited by hand, is refused before anything is changed.
   - Removal takes away what was created, and gives what was adopted the state in which it was found, unless C(state) says otherwise.
     Contents of files that were found are kept for that in V(/var/lib/kubenode-network/found). What the document does not name is left
     alone.

@@ -20,6 +20,9 @@ from ._resource import Resource, State
 PATH = "/etc/kubenode-network/node.json"
 #: The newest form of the document that this engine reads and writes.
 SCHEMA = 1
+#: The key of the checksum of all the others. It is in the file only: who changes a part of it by hand, or loses one, does not know
+#: what a later run would give back because of it.
+SEAL = "sha256"
 
 Record = dict[str, t.Any]
 
@@ -38,7 +41,7 @@ class Document:
 
     @classmethod
     def load(cls, path: str = PATH) -> Document:
-        data = DocumentFile(path).read()
+        data = DocumentFile(path).content()
         if data is None and not os.path.exists(path):
             return cls({}, path)
         schema = data.get("schema") if isinstance(data, dict) else None
@@ -50,8 +53,10 @@ class Document:
             raise InputError(
                 [Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")]
             )
-        if not _is_whole(data["sections"]):
-            raise NodeError(f"{path} is damaged: a part of it is not as this collection writes it; move it away to start afresh")
+        seal = _seal(_unsealed(data))
+        if seal is None or data.get(SEAL) != seal or not _is_whole(data["sections"]):
+            text = "is damaged: a part of it is not as this collection wrote it; put it back as it was, or move it away to start afresh"
+            raise NodeError(f"{path} {text} (nothing it names will be removed)")
         return cls(data["sections"], path)
 
     def desired(self, section: str, instance: str) -> dict[str, t.Any] | None:
@@ -114,6 +119,18 @@ class Document:
         return DocumentFile(self.path)
 
 
+def _seal(data: t.Mapping[str, t.Any]) -> str | None:
+    """The checksum, whatever the layout is; None for what is nested more deeply than anything of ours."""
+    try:
+        return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    except RecursionError:
+        return None
+
+
+def _unsealed(data: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    return {name: value for name, value in data.items() if name != SEAL}
+
+
 def _is_whole(sections: t.Any) -> bool:
     """Whether every part and record has its shape, and every hash can be the name of a file in the store."""
     if not all(isinstance(parts, dict) for parts in sections.values()):
@@ -141,6 +158,11 @@ class DocumentFile(Resource):
         self.id = f"document:{path}"
 
     def read(self) -> State:
+        content = self.content()
+        return _unsealed(content) if isinstance(content, dict) else content
+
+    def content(self) -> t.Any:
+        """What the file holds, with the seal."""
         if os.path.exists(self.path) and not os.path.isfile(self.path):
             raise NodeError(f"{self.path} is there but is not a file")
         try:
@@ -158,7 +180,7 @@ class DocumentFile(Resource):
             files.remove_folder(folder)
             return
         files.make_folder(folder, 0o755)
-        text = json.dumps(state, indent=1, sort_keys=False) + "\n"
+        text = json.dumps({**state, SEAL: _seal(state)}, indent=1, sort_keys=False) + "\n"
         files.write(self.path, files.Bytes(text.encode()), mode=0o600)
 
     def focus(self, before: State, after: State) -> tuple[State, State]:

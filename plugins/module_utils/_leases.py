@@ -21,10 +21,11 @@ import re
 import time
 import typing as t
 
-from ._cni import loader, model
+from ._cni import ipam, loader, model
+from ._cni.kinds import show
 from ._converge import Change
 from ._errors import InputError, NodeError, Problem
-from ._host import cri, files, leases, runtime
+from ._host import cri, files, leases, namespaces, paths, runtime
 from ._host.grpc import UNIMPLEMENTED, GrpcError
 from ._resource import Resource
 
@@ -62,16 +63,12 @@ def check(options: Options) -> list[Problem]:
         if not re.fullmatch(leases.CONTAINER_ID, text):
             problems.append(Problem(f"sandboxes[{index}]", f"{text!r} is not a container id (expected it as the runtime shows it)"))
     for name in ("data_dir", "conf_dir"):
-        path = options[name]
-        if path is not None and (not os.path.isabs(path) or ".." in path.split("/") or os.path.normpath(path) == "/"):
-            problems.append(Problem(name, f"{path!r} is not usable (expected an absolute path without ..)"))
+        problems += paths.check_path(name, options[name])
     return problems + _check_source(options)
 
 
 def _check_source(options: Options) -> list[Problem]:
-    problems, endpoint = [], options["runtime_endpoint"]
-    if endpoint is not None and cri.socket_path(endpoint) is None:
-        problems.append(Problem("runtime_endpoint", f"{endpoint!r} is not a unix socket (expected e.g. unix:///run/containerd/containerd.sock)"))
+    problems = cri.check_endpoint("runtime_endpoint", options["runtime_endpoint"])
     if options["sandboxes"] is not None:
         for name in ("runtime_endpoint", "wait"):
             if options[name]:
@@ -189,10 +186,11 @@ class _Release:
         """As told, else as the network's file says, else host-local's default."""
         folder = self.options["conf_dir"] or runtime.read().conf_dir
         config = _config(folder, self.network)
-        path = self.options["data_dir"] or _data_dir(config or {}) or leases.DATA_DIR
-        if not os.path.isabs(path):
-            text = f"is relative in the file of {self.network!r}, {path!r}, to wherever the runtime was started (expected an absolute path here)"
-            raise InputError([Problem("data_dir", text)])
+        written = ipam.data_dir(config or {})
+        if self.options["data_dir"] is None and written is not None and not paths.is_path(written):
+            text = f"{show(written)} in the file of {self.network!r} is not usable, a relative path counts from wherever the runtime was started"
+            raise InputError([Problem("data_dir", f"{text} (expected an absolute path here)")])
+        path = self.options["data_dir"] or written or leases.DATA_DIR
         if config is None and not os.path.isdir(os.path.join(path, self.network)):
             known = ", ".join(files.entries(path)) or "none, the folder is empty or not there"
             problem = Problem("network", f"{self.network!r} is in no file of {folder} and has no leases in {path} (expected one of {known})")
@@ -205,11 +203,11 @@ class _Release:
 def judged(found: t.Sequence[leases.Lease], listed: Listed, network: str, data_dir: str) -> list[tuple[leases.Lease, str | None]]:
     """Leases of a network, each with what speaks for its sandbox being alive, None for an orphan: as far as one list tells."""
     holders = leases.sandboxes(network, data_dir)
-    in_use = leases.addresses_in_use() if found else set()
+    in_use = namespaces.addresses() if found else {}
     return [(lease, _reason_to_keep(lease, listed, holders.get(lease.container_id), in_use)) for lease in found]
 
 
-def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None, in_use: t.AbstractSet[str]) -> str | None:
+def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder | None, in_use: t.Mapping[str, str]) -> str | None:
     if not lease.container_id:
         return f"{lease.path} does not say whose it is"
     if listed(lease.container_id):
@@ -218,7 +216,7 @@ def _reason_to_keep(lease: leases.Lease, listed: Listed, holder: leases.Holder |
         return f"its network namespace {holder.netns} is alive"
     if holder is not None and holder.netns and holder.netns_alive is None:
         return f"whether its network namespace {holder.netns} is alive cannot be seen"
-    return "a process has it as an address of its own" if lease.address in in_use else None
+    return f"{in_use[lease.address]} has it as an address of its own" if lease.address in in_use else None
 
 
 def living(sockets: t.Sequence[str]) -> set[str]:
@@ -293,14 +291,6 @@ def _config(folder: str, network: str) -> dict[str, t.Any] | None:
             continue
         if config.get("name") == network:
             return config
-    return None
-
-
-def _data_dir(config: t.Mapping[str, t.Any]) -> str | None:
-    for plugin in config.get("plugins", [config]):
-        section = plugin.get("ipam")
-        if isinstance(section, dict) and section.get("type") == "host-local" and isinstance(section.get("dataDir"), str):
-            return section["dataDir"] or None
     return None
 
 

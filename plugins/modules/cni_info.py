@@ -50,7 +50,8 @@ options:
     aliases: [cri_socket]
 notes:
   - Values in RV(networks[].config) whose key looks like that of a secret (token, password, client key and the like) are shown as V(********).
-  - To learn its release, every plugin is run with C(CNI_COMMAND=VERSION), which has no effect.
+  - To learn its release, every reference plugin is run with C(CNI_COMMAND=VERSION), which has no effect, and so is every other plugin that a
+    file of the networks names. Further programs in the folders are listed, but not run.
 seealso:
   - module: kubenode.network.cni_config
     description: A network that pods get.
@@ -282,8 +283,12 @@ plugins:
       description: Where it is.
       type: str
       sample: /opt/cni/bin/bridge
+    asked:
+      description: Whether it was run to ask what it supports, as reference plugins are, and others that a file of the networks names.
+      type: bool
+      sample: true
     versions:
-      description: The versions of the CNI specification that it says it supports.
+      description: The versions of the CNI specification that it says it supports. Empty if it was not asked.
       type: list
       elements: str
       sample:
@@ -320,6 +325,7 @@ plugins:
   sample:
     - name: bridge
       path: /opt/cni/bin/bridge
+      asked: true
       versions:
         - 0.1.0
         - 0.2.0
@@ -333,7 +339,7 @@ plugins:
         before: 1.3.0
       error: null
 networks:
-  description: The networks in files that the node's runtime can use, those in use first.
+  description: The networks in valid files, those in use first.
   returned: success
   type: list
   elements: dict

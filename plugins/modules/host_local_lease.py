@@ -16,8 +16,9 @@ description:
   - This module releases such addresses, and only these, as kubenet did regularly.
   - A sandbox that is being started has an address before the runtime lists it. Therefore an address is released only if its sandbox
     is in neither of two lists of the runtime that were taken O(grace) apart, it was given away, unchanged, before the first of them,
-    no network namespace is alive that the plugins remember for it, and no process has it as an address of its own. The last look is taken
-    with the lock of C(host-local) held, so that no pod gets or gives back an address in between.
+    no network namespace is alive that the plugins remember for it, and none that a process is in, or that is mounted (as below
+    C(/run/netns)), has it as an address of its own. The last look is taken with the lock of C(host-local) held, so that no pod gets or
+    gives back an address in between.
   - What the first list showed is remembered on the node until it reboots, in C(/run/kubenode-network/leases.json). Run the module
     regularly, and each run releases what an earlier one found at least O(grace) ago. To have it done in one run, use O(wait).
   - Nothing but the lease's file is removed. The order in which addresses are given away stays as it is.
@@ -65,7 +66,7 @@ options:
       - The ids of all sandboxes or containers that live, for a node whose runtime does not speak CRI, such as Docker alone. It takes the
         place of both lists. An empty list says that none does.
       - Take it right before the task. An address is released if its id is not in the list, it was given away at least O(grace) ago
-        by the node's clock, and neither a network namespace of it nor a process with that address is alive.
+        by the node's clock, and no network namespace of it, or with that address, is alive.
       - Ids may be cut off, as C(docker ps) prints them.
     type: list
     elements: str
@@ -89,6 +90,8 @@ options:
     type: str
     choices: [absent]
     default: absent
+requirements:
+  - C(nsenter) of util-linux (on the node), where a network namespace is mounted that no process is in
 notes:
   - A pod without a sandbox in the runtime keeps its address as long as its network namespace is there, also when no process
     is left in it. After a reboot there is none.

@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - kubenode.network._attributes
   - kubenode.network._attributes.node
   - kubenode.network._attributes.actiongroup_node
+  - kubenode.network._sections.chained
   - kubenode.network._sections.portmap
   - kubenode.network._sections.document
 attributes:

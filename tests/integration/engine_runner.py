@@ -4,7 +4,7 @@
 """Run in a node: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
 
 One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify"] or null, "pause": STEP or null,
-"section": the section whose options they are, where it is one that node_network does not have}
+"section": the module whose options they are, where these are not of node_network}
 -> {"changes": N} or {"error": TEXT}. A run with a "pause" prints "paused" when the STEP-th change is written, and waits for
 a line; if it is then put back, it prints "undoing" before and waits for another one.
 """
@@ -20,7 +20,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._door import exec
 from ansible_collections.kubenode.network.plugins.module_utils._errors import KubenodeError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
-from ansible_collections.kubenode.network.plugins.module_utils._sections import bandwidth, portmap
+from ansible_collections.kubenode.network.plugins.module_utils._sections import bandwidth, networks, portmap
 
 
 def at_step(step: int, change: object) -> None:
@@ -85,7 +85,7 @@ def wait(word: str) -> None:
 
 def main() -> None:
     order = json.loads(sys.stdin.readline())
-    section = {"portmap": portmap, "bandwidth": bandwidth}.get(order.get("section"))
+    section = {"portmap": portmap, "bandwidth": bandwidth, "cni_config": networks}.get(order.get("section"))
     validated = ArgumentSpecValidator(section.OPTIONS if section else argument_spec()).validate(order["params"])
     assert not validated.error_messages, validated.error_messages
     if order["fail"]:

@@ -275,16 +275,115 @@ def test_a_run_that_was_killed_between_our_own_two_files_is_finished(net):
     assert listed(node) == ["10-mynet.conflist"]
 
 
-@pytest.mark.parametrize("filename", ["10-mynet.conf", "10-mynet.conflist"])
-def test_a_file_with_an_entry_is_not_taken_over(net, filename):
-    """It would be given back twice: as it was before the entry, and as it was before the take-over."""
+def absent(node, *names):
+    """Takes away the network, or its entries."""
+    for name in names:
+        do(node, name, state="absent", **({"name": "mynet"} if name == "cni_config" else {"network": "mynet"}))
+
+
+ENTRIES_FIRST, NETWORK_FIRST = ("portmap", "bandwidth", "cni_config"), ("cni_config",)
+
+
+@pytest.mark.parametrize(("theirs", "asked", "order"), [
+    ("10-mynet.conf", "10-mynet.conf", ENTRIES_FIRST), ("10-mynet.conf", "10-mynet.conf", NETWORK_FIRST), ("10-mynet.conf", "10-mynet.conflist", ENTRIES_FIRST),
+    ("10-mynet.conf", "10-mynet.conflist", NETWORK_FIRST), ("10-mynet.conf", "10-mynet.conf", ("bandwidth", "cni_config")),
+    ("10-mynet.json", "10-mynet.conf", ENTRIES_FIRST), ("10-mynet.json", "10-mynet.conflist", NETWORK_FIRST),
+])  # fmt: skip
+def test_a_single_configuration_with_entries_is_taken_over_and_comes_back(net, theirs, asked, order):
+    node = net
+    node.write(f"{FOLDER}/{theirs}", MYNET.replace("cni0", "cni5"), 0o600)
+    node.run(["chown", "1:2", f"{FOLDER}/{theirs}"])
+    before = node.dump()
+    node.module("portmap", {"network": "mynet", "snat": False})
+    node.module("bandwidth", {"network": "mynet", **RATES})
+    ours = {"name": "mynet", "filename": asked, "plugins": BRIDGE}
+    taken = do(node, "cni_config", **ours)
+    assert (listed(node), taken["winner"]) == (["10-mynet.conflist"], "10-mynet.conflist")
+    assert types(node, "10-mynet.conflist") == ["bridge", "portmap", "bandwidth"]
+    assert node.run(["stat", "-c", "%a %u %g", f"{FOLDER}/10-mynet.conflist"]).stdout == "644 0 0\n"
+    assert node.module("portmap", {"network": "mynet", "snat": False})["changed"] is False
+    for name in order[:-1]:
+        absent(node, name)
+    if order == ENTRIES_FIRST:
+        assert listed(node) == [asked] and '"bridge": "cni0"' in node.read(f"{FOLDER}/{asked}")
+        assert node.module("cni_config", ours)["changed"] is False
+    absent(node, "cni_config")
+    assert not diff_dumps(before, node.dump())
+
+
+def test_pods_keep_their_host_ports_when_their_network_is_taken_over(net):
     node = net
     node.write(f"{FOLDER}/10-mynet.conf", MYNET)
     do(node, "portmap", network="mynet")
-    result = node.module("cni_config", {"name": "mynet", "filename": filename, "plugins": BRIDGE})
-    assert "filename: '10-mynet.conflist' is somebody else's file with an entry of ours in it (expected another name, or first" in result["msg"]
+    with node.pod("a", capabilities=HOST_PORT) as a, a.serve_tcp(80):
+        do(node, "cni_config", name="mynet", filename="10-mynet.conf", cni_version="0.3.0", plugins=BRIDGE)
+        proof.tcp(node.outside, node.ip4, 8080)
+    do(node, "cni_config", name="mynet", state="absent")
+    assert listed(node) == ["10-mynet.conf"]
+
+
+@pytest.mark.parametrize("theirs", ["", CALICO_PORTMAP.replace('"type": "portmap",', '"x": 1.50, "type": "portmap",')], ids=["no entry", "their entry"])
+@pytest.mark.parametrize("order", [NETWORK_FIRST, ("portmap", "cni_config")], ids=["network", "entry"])
+def test_a_list_with_an_entry_is_taken_over_and_comes_back(net, theirs, order):
+    node, path = net, f"{FOLDER}/10-mynet.conflist"
+    node.write(path, (CALICO % theirs).replace("k8s-pod-network", "mynet"), 0o600)
+    before = node.dump()
+    do(node, "portmap", network="mynet", snat=False)
+    do(node, "cni_config", name="mynet", filename="10-mynet.conflist", plugins=BRIDGE)
+    assert types(node, "10-mynet.conflist") == ["bridge", "portmap"]
+    absent(node, *order)
+    assert not [line for line in diff_dumps(before, node.dump()).splitlines() if "files./" in line]
+
+
+def test_what_others_changed_before_a_take_over_comes_back(net):
+    """A list that they gave a third plugin stays one, and a single configuration that they put there anew stays that."""
+    node = net
+    for anew in (False, True):
+        node.write(f"{FOLDER}/10-mynet.conf", MYNET)
+        do(node, "portmap", network="mynet")
+        config = json.loads(node.read(f"{FOLDER}/10-mynet.conflist"))
+        config["plugins"].insert(1, {"type": "tuning", "mtu": 1400})
+        node.write(f"{FOLDER}/10-mynet.conflist", json.dumps(config))
+        if anew:
+            node.write(f"{FOLDER}/10-mynet.conf", MYNET.replace("cni0", "cni6"))
+        do(node, "cni_config", name="mynet", filename="10-mynet.conflist", plugins=BRIDGE)
+        assert listed(node) == (["10-mynet.conf"] if anew else []) + ["10-mynet.conflist"]
+        absent(node, "cni_config")
+        assert types(node, "10-mynet.conflist") == ["bridge", "tuning"]
+        node.run(["sh", "-c", f"rm {FOLDER}/*"])
+
+
+def test_a_list_that_is_gone_is_written_anew(net):
+    node = net
+    node.write(f"{FOLDER}/10-mynet.conf", MYNET)
+    do(node, "portmap", network="mynet")
+    node.run(["rm", f"{FOLDER}/10-mynet.conflist"])
+    do(node, "cni_config", name="mynet", filename="10-mynet.conf", plugins=BRIDGE)
+    assert types(node, "10-mynet.conflist") == ["bridge", "portmap"]
+    absent(node, "cni_config")
+    assert listed(node) == [] and not node.exists("/etc/kubenode-network/node.json")
+
+
+@pytest.mark.parametrize("filename", ["10-mynet.conf", "10-mynet.conflist"])
+def test_a_file_with_an_entry_of_another_network_is_not_taken_over(net, filename):
+    node = net
+    node.write(f"{FOLDER}/10-mynet.conf", MYNET)
+    do(node, "portmap", network="mynet")
+    before = node.dump()
+    result = node.module("cni_config", {"name": "other", "filename": filename, "plugins": BRIDGE})
+    assert f"filename: {filename!r} is somebody else's file of the network mynet, with an entry of ours (expected another name, or first" in result["msg"]
+    assert not diff_dumps(before, node.dump())
     do(node, "portmap", network="mynet", state="absent")
-    do(node, "cni_config", name="mynet", filename=filename, plugins=BRIDGE)
+    do(node, "cni_config", name="other", filename=filename, plugins=BRIDGE)
+
+
+def test_a_list_behind_a_link_is_not_taken_over_with_its_entry(net):
+    node = net
+    node.write(f"{FOLDER}/real", (CALICO % "").replace("k8s-pod-network", "mynet"))
+    node.run(["ln", "-s", "real", f"{FOLDER}/10-mynet.conflist"])
+    do(node, "portmap", network="mynet")
+    result = node.module("cni_config", {"name": "mynet", "filename": "10-mynet.conflist", "plugins": BRIDGE})
+    assert "is somebody else's file of this network, with an entry of ours behind a symbolic link (expected another name" in result["msg"]
 
 
 def test_our_own_single_configuration_is_a_list_as_long_as_it_has_entries(net):
@@ -433,20 +532,22 @@ def test_portmap_has_no_effect_with_crio(net):
 
 
 RUNNER = Path(__file__).with_name("engine_runner.py")
+OURS = {"name": "mynet", "filename": "10-mynet.conf", "plugins": BRIDGE}
 STEPS = [("portmap", {"network": "mynet"}), ("bandwidth", {"network": "mynet", **RATES}), ("portmap", {"network": "mynet", "state": "absent"}),
          ("bandwidth", {"network": "mynet", "state": "absent"})]
+TAKE_OVER = [STEPS[0], ("cni_config", OURS), STEPS[2], ("cni_config", {"name": "mynet", "state": "absent"})]
 
 
 @pytest.mark.parametrize("when", ["write", "verify"])
-@pytest.mark.parametrize("own", [False, True], ids=["found", "ours"])
-def test_failure_at_every_step_leaves_the_node_as_it_was(net, own, when):
+@pytest.mark.parametrize("whose", ["found", "ours", "taken over"])
+def test_failure_at_every_step_leaves_the_node_as_it_was(net, whose, when):
     node = net
-    if own:
-        node.module("cni_config", {"name": "mynet", "filename": "10-mynet.conf", "plugins": BRIDGE})
+    if whose == "ours":
+        node.module("cni_config", OURS)
     else:
         node.write(f"{FOLDER}/10-mynet.conf", MYNET, 0o600)
     first = raw(node, "10-mynet.conf")
-    for section, options in STEPS:
+    for section, options in TAKE_OVER if whose == "taken over" else STEPS:
         start, step = node.dump(), 0
         while True:
             step += 1

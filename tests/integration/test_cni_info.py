@@ -153,6 +153,7 @@ CRIO = '[crio.network]\nnetwork_dir = "/etc/cni/net.d"\n'
 ALL_FILES = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".cni]\n  max_conf_num = 0\n'
 LOOPBACK = '{"cniVersion": "1.0.0", "name": "lo", "type": "loopback"}'
 SMALL = {"ipam": {"ranges": [[{"subnet": "10.244.1.0/28"}]], "routes": [{"dst": "0.0.0.0/0"}]}}
+NOT_ELSEWHERE = run("mount -t tmpfs tmpfs /usr/lib/cni")
 MASQUERADE = {"pod_cidrs": ["10.244.1.0/24"], "cluster_cidrs": ["10.244.0.0/16"]}
 NO_MASQUERADE = put(bridge={"ipMasq": False})
 
@@ -180,9 +181,17 @@ CASES = {
     "5-no-network": Case(run(f"rm {FILE}"), "error", "/etc/cni/net.d gives pods no network, containerd finds: no network configuration"),
     "6-plugin-missing": Case(put(chain=[{"type": "weave-net"}]), "error",
                              "weave-net is not in /opt/cni/bin, but network 'mynet' in 10-mynet.conflist needs it"),
-    "6-plugin-missing-b": Case(run("rm /opt/cni/bin/loopback"), "error", "loopback is not in /opt/cni/bin, but containerd, for every pod, needs it"),
-    "6-plugin-missing-c": Case(run("rm /opt/cni/bin/host-local"), "error", "host-local is not in /opt/cni/bin"),
-    "7-plugin-elsewhere": Case(run("rm /opt/cni/bin/portmap"), "warning", "portmap is in /usr/lib/cni/portmap, but it is looked for in /opt/cni/bin"),
+    "6-plugin-missing-b": Case(run("rm /opt/cni/bin/loopback"), "error", "loopback is not in /opt/cni/bin, but containerd, for every pod, needs it",
+                               base=NOT_ELSEWHERE),
+    "6-plugin-missing-c": Case(run("rm /opt/cni/bin/host-local"), "error", "host-local is not in /opt/cni/bin", base=NOT_ELSEWHERE),
+    "6-plugin-missing-d": Case(run("rm -r /opt/cni/bin"), "error",
+                               "no plugin is in /opt/cni/bin, but containerd, for every pod, needs loopback; network 'mynet' in 10-mynet.conflist needs "
+                               "bridge, host-local, portmap (install them with kubenode.network.cni_plugins)", base=NOT_ELSEWHERE),
+    "7-plugin-elsewhere": Case(run("rm /opt/cni/bin/portmap"), "error",
+                               "portmap is in /usr/lib/cni, but it is looked for in /opt/cni/bin, and network 'mynet'"),
+    "7-plugin-elsewhere-b": Case(run("rm -r /opt/cni/bin"), "error",
+                                 "bridge, host-local, loopback, portmap are in /usr/lib/cni, but they are looked for in /opt/cni/bin, and network 'mynet' in "
+                                 "10-mynet.conflist needs bridge, host-local, portmap; containerd, for every pod, needs loopback (install them with"),
     "8-version-missing": Case(put(cniVersion=None), "warning", "10-mynet.conflist has no cniVersion"),
     "8-version-malformed": Case(put(cniVersion="1.0"), "error", "10-mynet.conflist: cniVersion: '1.0' is not a version of the CNI specification with three"),
     "8-version-unsupported": Case(put(cniVersion="1.1.0"), "error", "says CNI 1.1.0, /opt/cni/bin/bridge supports 0.1.0, 0.2.0"),
@@ -242,7 +251,7 @@ CASES = {
 def key_of(name):
     """Number and name of the problem that a case is about."""
     number, _dash, rest = name.partition("-") if name[0].isdigit() else (None, "", name)
-    word = rest[:-2] if rest[-2:] in ("-b", "-c") else rest
+    word = rest[:-2] if rest[-2:] in ("-b", "-c", "-d") else rest
     return (int(number) if number else None), word
 
 
@@ -262,6 +271,22 @@ def test_pitfall(node, name):
     assert len(found) == 1, result["problems"]
     assert (found[0]["pitfall"], found[0]["severity"]) == (pitfall, case.severity)
     assert "\n" not in found[0]["message"]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("runtime", ["containerd", "crio"])
+def test_a_node_without_any_plugin_is_told_so_once(node, elsewhere, folder, runtime):
+    node.run(["sh", "-c", "rm -r /opt/cni/bin/*"] if folder else ["rm", "-r", "/opt/cni/bin"])
+    if not elsewhere:
+        NOT_ELSEWHERE(node)
+    if runtime == "crio":
+        node.write("/etc/crio/crio.conf", CRIO)
+    result = look(node)
+    (missing,) = [problem for problem in result["problems"] if "portmap" in problem["message"]]
+    assert (missing["name"], missing["severity"]) == ("plugin-elsewhere" if elsewhere else "plugin-missing", "error")
+    expected = {missing["name"], "masquerade-in-cluster"} if runtime == "containerd" else {missing["name"], "no-network"}
+    assert names(result) == expected
 
 
 # A node in order, and what is said of it
@@ -339,6 +364,12 @@ def test_the_module_returns_what_its_documentation_names(node):
         assert set(view) == set(documented["loaders"]["contains"]["<name>"]["contains"])
 
 
+def test_networks_may_share_a_subnet(node):
+    for number, keys in enumerate([{"rangeEnd": "10.244.9.99"}, {"rangeStart": "10.244.9.100"}]):
+        put(f"{CONF_DIR}/5{number}-x.conflist", name=f"x{number}", ipam={"ranges": [[{"subnet": "10.244.9.0/24", **keys}]]})(node)
+    assert not named(look(node), "subnet-overlap")
+
+
 def test_leases_are_counted_and_judged_by_the_list_that_is_given(node):
     a, b = pod(node, "a"), pod(node, "b")
     node.run(["ip", "netns", "delete", "a"])
@@ -393,6 +424,18 @@ def test_chains_of_single_pods_are_left_out(node):
     assert {"CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-MASQ"} <= set(firewall["chains"]["nft"]["ipv4"])
     assert not [name for name in firewall["chains"]["nft"]["ipv4"] if name.startswith("CNI-DN-")]
     assert firewall["legacy_tables"] == {"ipv4": [], "ipv6": []}
+
+
+def test_only_programs_that_are_plugins_for_sure_are_run(node):
+    """An agent's program that hangs, or does something, when it is run, beside one of the same kind that a network names."""
+    for name in ("agent", "calico"):
+        node.write(f"/opt/cni/bin/{name}", f"#!/bin/sh\necho $CNI_COMMAND >> /run/ran-{name}\nsleep 1\n", 0o755)
+    put(f"{CONF_DIR}/50-calico.conflist", chain=[{"type": "calico", "ipam": {"type": "calico"}}], name="calico")(node)
+    found = {one["name"]: one for one in look(node)["plugins"]}
+    assert not node.exists("/run/ran-agent") and node.read("/run/ran-calico") == "VERSION\n"
+    agent = found["agent"]
+    assert (agent["path"], agent["asked"], agent["versions"], agent["error"]) == ("/opt/cni/bin/agent", False, [], None)
+    assert (found["calico"]["asked"], found["bridge"]["asked"]) == (True, True) and "does not answer VERSION" in found["calico"]["error"]
 
 
 def test_other_folders_than_the_runtimes(node):

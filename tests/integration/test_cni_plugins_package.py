@@ -204,6 +204,36 @@ def test_half_of_a_package_that_was_there_is_made_whole_and_stays(debian):
     assert deb_installed(debian, "containernetworking-plugins") and not debian.exists(f"{OPT}/bridge")
 
 
+@pytest.mark.parametrize("relation", ["Conflicts", "Breaks", "Replaces"])
+def test_no_other_package_goes_for_one_with_apt(tmp_path, binaries, relation):
+    more = f"{relation}: victim\n" + ("Conflicts: victim\n" if relation == "Replaces" else "")
+    packages.deb(tmp_path, "containernetworking-plugins", "1.1.1-1", binaries, LIB, more)
+    packages.deb(tmp_path, "victim", "1-1", None, LIB)
+    check_victim(tmp_path, packages.use_apt, ["apt-get", "install", "-y", "victim"], deb_installed, "Packages need to be removed but remove is disabled")
+
+
+def test_no_other_package_goes_for_one_with_dnf(tmp_path, binaries):
+    packages.rpm(tmp_path, "containernetworking-plugins", "1.1.1", binaries, LIBEXEC, "Conflicts: victim")
+    packages.rpm(tmp_path, "victim", "1", None, LIBEXEC)
+    check_victim(tmp_path, packages.use_dnf, ["dnf", "-y", "install", "victim"], rpm_installed, "conflicts with victim")
+
+
+def check_victim(repository, use, install, is_installed, said):
+    with Node() as node:
+        use(node, repository)
+        node.run(install, timeout=60)
+        failed = plugins(node, package="auto", bin_dir=OPT)
+        assert failed.get("failed") and said in failed["msg"], failed
+        assert is_installed(node, "victim") and not is_installed(node, "containernetworking-plugins")
+        assert not node.exists(OPT)
+
+
+def test_the_password_of_a_repository_is_in_no_error(fedora):
+    fedora.write("/etc/yum.repos.d/local.repo", "[local]\nname=local\nbaseurl=http://me:se%40cret@127.0.0.1:9/x\ngpgcheck=0\n")
+    refused = plugins(fedora, package="auto")
+    assert "127.0.0.1:9/x" in refused["msg"] and "cret" not in refused["msg"] and "me:" not in refused["msg"]
+
+
 # From one source to another
 
 
@@ -258,8 +288,9 @@ HANDBOOK = "[kubernetes]\nname=Kubernetes\nbaseurl={}\nenabled={}\ngpgcheck=0\n"
 @pytest.mark.parametrize("address", ["http://yum.kubernetes.io/repos/kubernetes-el7-x86_64",
                                      "https://packages.cloud.google.com/yum/repos/kubernetes-el7-x86_64"])
 def test_the_address_of_the_handbook_is_refused(fedora, address):
-    fedora.write("/etc/yum.repos.d/kubernetes.repo", HANDBOOK.format(address, 1))
+    fedora.write("/etc/yum.repos.d/kubernetes.repo", HANDBOOK.format(address.replace("://", "://me:secret@"), 1))
     refused = plugins(fedora, package="kubernetes-cni")
+    address = address.replace("://", "://********@")
     assert refused["msg"] == (
         f"nothing was changed: package: 'kubernetes-cni' would come from {address}, by /etc/yum.repos.d/kubernetes.repo, which was taken "
         "away (expected its successor https://pkgs.k8s.io/core:/stable:/vX.Y/rpm/ there)"

@@ -13,6 +13,7 @@ from testbed import Node, PluginError, diff_dumps, proof
 CONF_DIR = "/etc/cni/net.d"
 MYNET = [{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True,
           "ipam": {"type": "host-local", "subnet": "10.244.1.0/24", "routes": [{"dst": "0.0.0.0/0"}]}}]
+SECOND = [{"type": "bridge", "bridge": "cni1", "ipam": {"type": "host-local", "subnet": "10.244.2.0/24"}}]
 PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
 #: What Debian's podman puts there.
 PODMAN = {"cniVersion": "0.4.0", "name": "podman", "plugins": [
@@ -139,7 +140,7 @@ def test_to_refuse_touches_nothing(node):
 
 def test_two_networks_of_ours_are_not_in_each_others_way(node):
     put(node, _05_second__conflist=other("old"))
-    networks = [{"name": "first", "plugins": MYNET, "priority": 20, "foreign": "disable"}, {"name": "second", "plugins": MYNET, "priority": 5}]
+    networks = [{"name": "first", "plugins": MYNET, "priority": 20, "foreign": "disable"}, {"name": "second", "plugins": SECOND, "priority": 5}]
     result = node.module("node_network", {"networks": networks})
     assert (result["winner"], result["foreign"]) == ("05-second.conflist", [])
     assert names(node) == ["05-second.conflist", "20-first.conflist"]

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.kubenode.network.plugins.module_utils import _leases
-from ansible_collections.kubenode.network.plugins.module_utils._host import cri, leases
+from ansible_collections.kubenode.network.plugins.module_utils._host import cri, leases, namespaces
 from ansible_collections.kubenode.network.plugins.modules import host_local_lease
 from testbed import Node, wait_for
 from testbed.containerd import Containerd
@@ -30,6 +30,8 @@ RANGE = "10.244.1.0/24"
 MYNET = {"cniVersion": "1.0.0", "name": "mynet", "plugins": [
     {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "ipam": {"type": "host-local", "subnet": RANGE, "routes": [{"dst": "0.0.0.0/0"}]}},
 ]}  # fmt: skip
+#: For what runs outside of a node (RFC 2544): an address that a pod on this machine has counts as in use.
+OUTSIDE_RANGE = "198.18.1.0/24"
 SOCKET = "/run/containerd/containerd.sock"
 FOLDER = "/var/lib/cni/networks/mynet"
 
@@ -135,7 +137,7 @@ def test_an_exhausted_range_can_be_used_again(node):
 
 
 def test_an_address_that_a_process_has_is_kept_whoever_knows_of_it(node):
-    """As when the runtime's state and the results of the plugins are wiped, but the pods still run."""
+    """As when the runtime's state and the results of the plugins are wiped, but the pods still run; then without a process."""
     for name in ("four", "six", "none"):
         host_local("ADD", outside(node, "/var/lib/cni/networks"), name)
     node.run(["mv", f"{FOLDER}/10.244.1.3", f"{FOLDER}/fd00:244::3"])
@@ -143,13 +145,17 @@ def test_an_address_that_a_process_has_is_kept_whoever_knows_of_it(node):
     for words in ("link set lo up", "address add 10.244.1.2/24 dev lo", "address add fd00:244::3/64 dev lo"):
         node.run(["ip", "-n", "pod", *words.split()])
     with node.popen(["ip", "netns", "exec", "pod", "sleep", "60"]) as process:
-        wait_for(lambda: leases.addresses_in_use() >= {"10.244.1.2", "fd00:244::3"}, 5, "a process in the namespace")
+        wait_for(lambda: namespaces.addresses().keys() >= {"10.244.1.2", "fd00:244::3"}, 5, "a process in the namespace")
         result = release(node, grace=0, sandboxes=[])
         process.kill()
     assert [(entry["address"], entry["reason"]) for entry in result["kept"]] == [
         ("10.244.1.2", "a process has it as an address of its own"), ("fd00:244::3", "a process has it as an address of its own"),
     ]  # fmt: skip
     assert addresses(result["released"]) == ["10.244.1.4"]
+    result = release(node, grace=0, sandboxes=[])
+    reason = "the network namespace /run/netns/pod has it as an address of its own"
+    assert ([entry["reason"] for entry in result["kept"]], result["released"]) == ([reason, reason], [])
+    node.ip("netns delete pod")
     assert addresses(release(node, grace=0, sandboxes=[])["released"]) == ["10.244.1.2", "fd00:244::3"]
 
 
@@ -181,7 +187,7 @@ class Kubelet:
         while address is None:  # all are taken: by those that crashed, until they are released
             # Else the plugin would take those that were just released last of all.
             Path(self.data_dir, "mynet", "last_reserved_ip.0").unlink(missing_ok=True)
-            address = host_local("ADD", self.data_dir, name)
+            address = host_local("ADD", self.data_dir, name, OUTSIDE_RANGE)
         with self.mutex:
             if address in self.holders:
                 self.twice.append((address, self.holders[address], name))
@@ -193,7 +199,7 @@ class Kubelet:
             if self.holders.get(address) == name:
                 del self.holders[address]
         if self.chance.random() < 0.5:
-            host_local("DEL", self.data_dir, name)
+            host_local("DEL", self.data_dir, name, OUTSIDE_RANGE)
         self.listed.discard(name)
 
 

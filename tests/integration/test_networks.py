@@ -262,3 +262,71 @@ def test_auto_asks_plugins_that_are_not_installed_yet_where_temporary_files_cann
     assert node.module("node_network", params)["changed"] is False
     with node.pod("a") as pod:
         proof.ping(pod, "10.244.1.1")
+
+
+# Ranges of several networks
+
+
+def pooled(name, *subnets, priority=10, **keys):
+    ranges = [[subnet if isinstance(subnet, dict) else {"subnet": subnet}] for subnet in subnets]
+    ipam = {"type": "host-local", "ranges": ranges, **keys}
+    return {"name": name, "priority": priority, "plugins": [{"type": "ptp", "ipam": ipam}]}
+
+
+def test_two_networks_of_a_run_that_give_one_address_twice(plugin_node):
+    node = plugin_node
+    before = node.dump()
+    result = node.module("node_network", {"networks": [pooled("a", "10.9.0.0/16", "fd00::/64"), pooled("b", "10.8.0.0/24", "10.9.1.0/24", priority=20)]})
+    assert result["msg"] == (
+        "nothing was changed: networks[1].plugins[0].ipam.ranges[1][0].subnet: '10.9.1.0/24' (10.9.1.1-10.9.1.254) overlaps "
+        "networks[0].plugins[0].ipam.ranges[0][0].subnet (10.9.0.1-10.9.255.254) of the network 'a', and two pods would get one address (expected apart)"
+    )
+    assert not diff_dumps(before, node.dump())
+
+
+def test_a_network_that_comes_from_the_bridge_and_one_beside_it(plugin_node):
+    listed = [{"name": "kubenet", "plugins": [{"type": "bridge", "bridge": "cbr0"}]}, {**pooled("b", "10.244.1.128/25"), "conf_dir": "/etc/other"}]
+    result = plugin_node.module("node_network", {"kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]}, "networks": listed})
+    assert "networks[1].plugins[0].ipam.ranges[0][0].subnet: '10.244.1.128/25' (10.244.1.129-10.244.1.254) overlaps networks[0].plugins[0]" in result["msg"]
+
+
+STATIC = {"type": "static", "addresses": [{"address": "10.9.0.9/24", "gateway": "10.9.0.1"}]}
+
+
+@pytest.mark.parametrize("networks", [
+    [pooled("a", {"subnet": "10.9.0.0/24", "rangeEnd": "10.9.0.99"}), pooled("b", {"subnet": "10.9.0.0/24", "rangeStart": "10.9.0.100"})],
+    [pooled("a", "10.9.0.0/24"), pooled("b", "10.9.1.0/24")],
+    [pooled("a", "10.9.0.0/24"), {"name": "b", "plugins": [{"type": "ptp", "ipam": STATIC}]}],
+    [{**pooled("a", "10.9.0.0/24"), "loopback": True}, {**pooled("b", "fd00::/64"), "loopback": True}],
+], ids=["parts of one subnet", "neighbours", "static", "loopback"])  # fmt: skip
+def test_networks_of_a_run_that_are_apart(plugin_node, networks):
+    for number, network in enumerate(networks):
+        network["priority"] = 10 + number
+    result = plugin_node.module("node_network", {"networks": networks})
+    assert result["changed"], result
+    assert not [text for text in result.get("warnings", []) if "overlaps" in text]
+
+
+def warned(result):
+    assert not result.get("failed"), result
+    return [text for text in result.get("warnings", []) if "overlaps" in text]
+
+
+def test_a_network_that_was_there_before_is_told(plugin_node):
+    """Of somebody else as long as pods get it; of ours always, which may be about to go."""
+    node = plugin_node
+    theirs = {"cniVersion": "1.0.0", "name": "theirs", "plugins": [{"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.9.0.0/16"}}]}
+    for filename, warns in (("05-theirs.conflist", True), ("50-theirs.conflist", False)):
+        node.write(f"/etc/cni/net.d/{filename}", json.dumps(theirs))
+        result = node.module("cni_config", pooled("a", "10.9.1.0/24"), check=True)
+        said = f"networks: 10.9.1.0/24 of the network 'a' overlaps 10.9.0.0/16 of 'theirs' in {filename}, so two pods may get one address"
+        assert warned(result) == ([said] if warns else [])
+        assert warned(node.module("cni_config", pooled("a", "10.10.0.0/24"), check=True)) == []
+        assert warned(node.module("cni_config", {**pooled("a", "10.9.1.0/24"), "foreign": "disable"}, check=True)) == []
+        assert warned(node.module("cni_config", {**pooled("theirs", "10.9.1.0/24"), "filename": "40-theirs.conflist"}, check=True)) == []
+        node.run(["rm", f"/etc/cni/net.d/{filename}"])
+    node.module("cni_config", pooled("a", "10.9.1.0/24"))
+    assert len(warned(node.module("cni_config", pooled("b", "10.9.1.0/24", priority=20)))) == 1
+    assert warned(node.module("cni_config", pooled("b", "10.9.2.0/24", priority=20))) == []
+    moved = {"networks": [{"name": "a", "state": "absent"}, pooled("b", "10.9.1.0/24", priority=20)]}
+    assert warned(node.module("node_network", moved)) == []

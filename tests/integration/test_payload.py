@@ -21,13 +21,13 @@ NEEDS = {
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_info": (set(), set()),
-    "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
-    "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
-    "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
+    "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
+    "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
+    "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "bridge_dedup", "bridge_pods",
                       "masquerade", "networks", "bridged", "directory", "boot_service", "unmanaged"},
                      {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "masquerade", "package", "sysctl",
-                      "udev"}),
+                      "taken_over", "udev"}),
 }
 
 

@@ -26,7 +26,7 @@ def sometimes_absent(r, options):
 
 
 def network(r, name):
-    plugins = [{"type": "bridge", "bridge": "cni7", "ipam": {"type": "host-local", "subnet": "10.99.0.0/16"}}]
+    plugins = [{"type": "bridge", "bridge": "cni7", "ipam": {"type": "host-local", "subnet": f"10.{90 + NAMES.index(name)}.0.0/16"}}]
     plugins += [{"type": "portmap", "capabilities": {"portMappings": True}}] if r.random() < 0.5 else []
     options = {"priority": r.randrange(100), "loopback": r.random() < 0.3, "mode": r.choice(["0600", "0644"]), "plugins": plugins}
     return {"name": name, **sometimes_absent(r, options)}

@@ -23,6 +23,8 @@ from .versions import older
 
 Section = t.Mapping[str, t.Any]
 
+#: Where host-local keeps its leases unless it is told otherwise.
+DATA_DIR = "/var/lib/cni/networks"
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 
 
@@ -263,6 +265,39 @@ def _gives_gateway(plugin: Section, links: t.Sequence[Link]) -> bool:
     """Whether the first address comes with a gateway, which routes of its family without ``gw`` then go through."""
     own = plugin.get("type") == "bridge" and (plugin.get("isGateway") or plugin.get("isDefaultGateway"))
     return bool(links) and bool(links[0].gateway or own)
+
+
+class Pool(t.NamedTuple):
+    """Addresses that host-local gives away in a network. It keeps which of them are taken below ``data_dir`` by the network's
+    name, so that two pools that overlap give one address twice unless both are the same."""
+
+    network: str
+    data_dir: str
+    range: Range
+
+    def clashes(self, other: Pool) -> bool:
+        return self[:2] != other[:2] and self.range.overlaps(other.range)
+
+
+def pools(config: Section) -> list[Pool]:
+    """All of a network's, as far as they are well formed."""
+    found = []
+    for index, plugin in enumerate(config.get("plugins", [config])):
+        section = plugin.get("ipam")
+        if isinstance(section, dict) and section.get("type") == "host-local":
+            entries = [entry for written in range_sets(section, f"plugins[{index}].ipam") for entry in written]
+            ready = [_range(entry, where)[1] for where, entry in entries]
+            found += [Pool(config.get("name") or "", str(section.get("dataDir") or DATA_DIR), one) for one in ready if one is not None]
+    return found
+
+
+def data_dir(config: Section) -> t.Any:
+    """Where host-local keeps the leases of a network, as its file says; None where it leaves that to the plugin."""
+    for plugin in config.get("plugins", [config]):
+        section = plugin.get("ipam")
+        if isinstance(section, dict) and section.get("type") == "host-local" and section.get("dataDir") not in (None, ""):
+            return section["dataDir"]
+    return None
 
 
 def bare_defaults(plugin: Section, path: str) -> t.Iterator[str]:

@@ -13,9 +13,11 @@ import re
 import stat
 import typing as t
 
-from .._errors import NodeError
+from .._errors import NodeError, Problem
 from .files import read_text
 from .grpc import UNIMPLEMENTED, GrpcError, unary
+from .leases import CONTAINER_ID
+from .paths import is_path, shown
 
 CRICTL = "/etc/crictl.yaml"
 #: Where runtimes listen unless they are told otherwise.
@@ -70,7 +72,7 @@ class Cri:
         self.socket, self.seconds = socket, seconds
 
     def sandboxes(self) -> list[PodSandbox]:
-        """All of them, also those that are not ready."""
+        """All of them, also those that are not ready. NodeError when one of them cannot be told from the others."""
         return [_sandbox(item) for item in self._call("ListPodSandbox").messages(1)]
 
     def status(self) -> RuntimeStatus:
@@ -96,6 +98,9 @@ class Cri:
 
 
 def _sandbox(item: Message) -> PodSandbox:
+    """Who lists a sandbox without its id has not said that its lease is nobody's."""
+    if not re.fullmatch(CONTAINER_ID, item.text(1)):
+        raise NodeError(f"{item.source} sent an answer that is not understood: it lists a sandbox with the id {item.text(1)[:80]!r}")
     metadata = (item.messages(2) or [Message(b"", item.source)])[-1]
     return PodSandbox(item.text(1), metadata.text(1), metadata.text(3), metadata.text(2), item.number(3) == 0, item.number(4))
 
@@ -123,7 +128,13 @@ def crictl_socket() -> str | None:
 def socket_path(endpoint: str) -> str | None:
     """The path in ``unix:///run/containerd/containerd.sock``, or one without the scheme. None for anything else."""
     path = re.sub(r"^unix:(?://)?(?=/)", "", endpoint)
-    return path if path.startswith("/") else None
+    return path if is_path(path) else None
+
+
+def check_endpoint(option: str, endpoint: str | None) -> list[Problem]:
+    if endpoint is None or socket_path(endpoint) is not None:
+        return []
+    return [Problem(option, f"{shown(endpoint)} is not a unix socket (expected e.g. unix:///run/containerd/containerd.sock)")]
 
 
 def _is_socket(path: str) -> bool:
@@ -138,22 +149,33 @@ def _is_socket(path: str) -> bool:
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Message:
-    """The fields of a message by their numbers. ``source`` says in an error whose message it is."""
+#: What one answer may have; a sandbox has some thirty, most of them labels. To read so many takes less than a second.
+_MOST_FIELDS = 250_000
 
-    def __init__(self, data: bytes, source: str) -> None:
+
+class Message:
+    """The fields of a message by their numbers. ``source`` says in an error whose message it is; ``left`` counts down the
+    fields that a message and those inside of it may have."""
+
+    def __init__(self, data: bytes, source: str, left: t.Iterator[int] | None = None) -> None:
         self.source = source
+        self._left = left if left is not None else iter(range(_MOST_FIELDS))
         self._fields: dict[int, list[int | bytes]] = {}
         position = 0
         try:
             while position < len(data):
+                if next(self._left, None) is None:
+                    raise ValueError(f"it has more than {_MOST_FIELDS} fields")
                 number, value, position = _field(data, position)
                 self._fields.setdefault(number, []).append(value)
         except (IndexError, ValueError) as error:
             raise NodeError(f"{source} sent an answer that cannot be read: {error}") from error
 
     def messages(self, number: int) -> list[Message]:
-        return [Message(value, self.source) for value in self._fields.get(number, []) if isinstance(value, bytes)]
+        values = self._fields.get(number, [])
+        if not all(isinstance(value, bytes) for value in values):
+            raise NodeError(f"{self.source} sent an answer that cannot be read: its field {number} is a number instead of a message")
+        return [Message(value, self.source, self._left) for value in values if isinstance(value, bytes)]
 
     def text(self, number: int) -> str:
         value = self._fields.get(number, [b""])[-1]

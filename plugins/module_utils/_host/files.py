@@ -240,10 +240,15 @@ def file_system(path: str) -> str:
     real, best, kind = os.path.realpath(path), "", ""
     for line in (read_text("/proc/self/mountinfo") or "").splitlines():
         before, _dash, after = line.partition(" - ")
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), before.split()[4])
+        point = unescaped(before.split()[4])
         if len(point) >= len(best) and (real == point or real.startswith(point.rstrip("/") + "/")):
             best, kind = point, after.split()[0]  # of two mounts at one place the later one counts
     return kind
+
+
+def unescaped(text: str) -> str:
+    """A path as proc_pid_mountinfo(5) writes it, with ``\\040`` for a space."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def folder_state(path: str) -> dict[str, t.Any] | None:
@@ -293,11 +298,15 @@ def entries(path: str) -> list[str]:
 
 def keep(path: str, sha256: str) -> None:
     """Keeps the file's content in the store, so that it can be written back later."""
-    kept = os.path.join(STORE, sha256)
-    if os.path.exists(kept) and sha256_of(kept) == sha256:
+    keep_content(FileContent(path, sha256))  # no hard link: others may write to the file in place
+
+
+def keep_content(content: Content) -> None:
+    kept = os.path.join(STORE, content.sha256)
+    if os.path.exists(kept) and sha256_of(kept) == content.sha256:
         return
     make_folder(STORE, 0o700)
-    write(kept, FileContent(path, sha256), mode=0o600)  # no hard link: others may write to the file in place
+    write(kept, content, mode=0o600)
 
 
 def kept(sha256: str) -> Content:

@@ -25,6 +25,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import entries
+from .paths import is_path
 
 DATA_DIR = "/var/lib/cni/networks"
 #: libcni's own place, and those that dockershim and cri-dockerd tell it, and Multus for the networks that it calls.
@@ -65,6 +66,12 @@ class Holder(t.NamedTuple):
     addresses: tuple[str, ...]
     netns: str
     netns_alive: bool | None
+
+
+def data_dir(written: t.Any) -> str:
+    """The folder of leases for what a network's file says of it. What is no path has none, and what is relative counts from
+    wherever the runtime was started; there may be older ones in the usual folder."""
+    return os.path.normpath(written) if is_path(written) else DATA_DIR
 
 
 def read_leases(data_dir: str, network: str) -> list[Lease]:
@@ -120,27 +127,6 @@ def sandboxes(network: str, data_dir: str = DATA_DIR, cache_dir: str | None = No
     for attachment in cached_attachments(network, cache_dir):
         known.setdefault(attachment.container_id, []).append(attachment)
     return {container_id: _holder(container_id, attachments) for container_id, attachments in known.items()}
-
-
-def addresses_in_use() -> set[str]:
-    """The addresses in the network namespaces of all processes but those in our own, whoever knows of them."""
-    seen, found = {os.readlink("/proc/self/ns/net")}, set()
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):  # it may end meanwhile
-            space = os.readlink(f"/proc/{process}/ns/net")
-            if space not in seen:
-                found |= _addresses_seen_by(f"/proc/{process}/net")
-                seen.add(space)
-    return found
-
-
-def _addresses_seen_by(folder: str) -> set[str]:
-    """Of the files of proc(5): the IPv4 routes of kind local, and hexadecimal IPv6 addresses."""
-    with open(f"{folder}/fib_trie", encoding="ascii") as file:
-        found = set(re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", file.read()))
-    with contextlib.suppress(FileNotFoundError), open(f"{folder}/if_inet6", encoding="ascii") as file:
-        found |= {str(ipaddress.IPv6Address(int(line.split()[0], 16))) for line in file}
-    return found
 
 
 @contextlib.contextmanager

@@ -32,7 +32,8 @@ class Database(t.NamedTuple):
 
 
 class Manager(t.NamedTuple):
-    """What brings packages to a node. ``download`` writes the package's file into the folder that it runs in."""
+    """What brings packages to a node. ``install`` fails where another package would have to go for it, but for one that an rpm
+    obsoletes, its predecessor. ``download`` writes the package's file into the folder that it runs in."""
 
     database: str
     install: tuple[str, ...]
@@ -82,7 +83,7 @@ _RPM_REPOSITORIES = ("/etc/yum.repos.d/*.repo",)
 MANAGERS = {
     "apt-get": Manager(
         "dpkg",
-        ("apt-get", "--yes", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=60", "install", NAME),
+        ("apt-get", "--yes", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=60", "install", NAME),
         ("apt-get", "download", NAME),
         ("/etc/apt/sources.list", "/etc/apt/sources.list.d/*.list", "/etc/apt/sources.list.d/*.sources"),
     ),

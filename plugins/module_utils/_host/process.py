@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -85,8 +86,13 @@ def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
 
 
 def _failed(argv: t.Sequence[str], status: int, said: str) -> NodeError:
-    text = said.strip().replace("\n", "; ")
+    text = without_passwords(said.strip().replace("\n", "; "))
     return NodeError(f"{' '.join(argv)} failed with status {status}: {text}")
+
+
+def without_passwords(text: str) -> str:
+    """The text without what stands before the host in a URL: package managers show their repositories and proxies."""
+    return re.sub(r"(?<=://)[^/\s\"'<>]*@", "********@", text)
 
 
 @contextlib.contextmanager

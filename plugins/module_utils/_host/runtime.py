@@ -15,6 +15,7 @@ import typing as t
 from .._errors import NodeError
 from . import process
 from .files import read_text
+from .paths import is_path
 from .plugins import Probes, probe_runtime
 
 CONTAINERD = "/etc/containerd/config.toml"
@@ -113,7 +114,7 @@ def _settings(path: str, tables: dict[str, t.Any]) -> Settings:
     conf_dir = conf_dir or default.conf_dir
     if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in [*folders, conf_dir]):
         raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected texts)")
-    if not all(os.path.isabs(folder) for folder in [*folders, conf_dir]):
+    if not all(is_path(folder) for folder in [*folders, conf_dir]):
         raise NodeError(f"{path}: the folders of CNI plugins and configuration are {folders!r} and {conf_dir!r} (expected absolute paths)")
     return Settings(tuple(os.path.normpath(folder) for folder in folders), os.path.normpath(conf_dir), path, **rest)
 

@@ -23,6 +23,7 @@ from .._cni.loader import Loader, Texts
 from .._document import Document
 from .._errors import NodeError
 from .._host import cri, files, firewall, leases, links, plugins, process, runtime, sysctls
+from .._host.paths import is_path
 from .._host.runtime import Settings
 from .node import SOFT, Binary, Config, Facts, Firewall, Folder, LeaseFact, Leases, Network, Runtime, View, masked, programs
 
@@ -160,8 +161,11 @@ class _Gathering:
         there = [
             (name, paths[name], entry) for name, entry in looked.items() if entry and (entry.mode & 0o111 or name in wanted or name in PLUGINS)
         ]
+        # A program that no network names and that is nobody's reference may do anything when it is run.
+        asked = [program for program in there if program[0] in wanted or program[0] in PLUGINS]
         with futures.ThreadPoolExecutor(_AT_ONCE) as pool:  # most of the time of a run is spent here, waiting
-            facts.binaries = {binary.name: binary for binary in pool.map(self._binary, there)}
+            answers = {binary.name: binary for binary in pool.map(self._binary, asked)}
+        facts.binaries = {name: answers.get(name) or Binary(name, path, entry, asked=False) for name, path, entry in there}
         others = [path for path in USUAL_BIN_DIRS if path not in facts.bin_dirs]
         found = {name: plugins.locate(name, others) for name in sorted(wanted - set(facts.binaries))}
         facts.elsewhere = {name: path for name, path in found.items() if path is not None}
@@ -178,7 +182,7 @@ class _Gathering:
 
     def _views(self) -> None:
         faults = {name: self._fault(config) for name, config in self.configs.items()}
-        broken = {name: reason for name, reason in faults.items() if reason is not None}
+        self.facts.faults = broken = {name: reason for name, reason in faults.items() if reason is not None}
         for name, brought_by in _PROGRAMS.items():
             reader = self._loader(name)
             verdict = loader.view(reader, self.facts.folder.texts, broken=broken, folders=self.folders)
@@ -205,7 +209,7 @@ class _Gathering:
 
     def _networks(self) -> None:
         verdict = self.facts.view.verdict
-        usable = [name for name in self.configs if name not in verdict.invalid]
+        usable = [name for name in self.configs if verdict.invalid.get(name) in (None, self.facts.faults.get(name))]
         used_first = [*verdict.winners, *(name for name in usable if name not in verdict.winners)]
         configs = {name: self.configs[name] for name in used_first}
         ours = self.facts.folder.ours
@@ -219,7 +223,7 @@ class _Gathering:
         facts = self.facts
         named = {network.name for network in facts.networks}
         sections = [(network, section) for network in reversed(facts.networks) for section in network.parts("host-local")]
-        places = {network.name: (network.file, _data_dir(section), section) for network, section in sections}
+        places = {network.name: (network.file, leases.data_dir(section.get("dataDir")), section) for network, section in sections}
         for name in self._try(leases.DATA_DIR, [], files.entries, leases.DATA_DIR):
             if name not in named:
                 places[name] = ("", leases.DATA_DIR, {})
@@ -291,7 +295,7 @@ def _cniconfig(status: cri.RuntimeStatus | None) -> dict[str, t.Any] | None:
 def _said_settings(said: t.Mapping[str, t.Any], settings: Settings, name: str, socket: str) -> Settings:
     """The settings that a running runtime has, which its configuration file may no longer say."""
     folders, conf_dir, number = said.get("PluginDirs"), said.get("PluginConfDir"), said.get("PluginMaxConfNum")
-    if not isinstance(folders, list) or not all(isinstance(folder, str) and os.path.isabs(folder) for folder in [*folders, conf_dir]):
+    if not isinstance(folders, list) or not all(is_path(folder) for folder in [*folders, conf_dir]):
         return settings
     most = number if isinstance(number, int) else settings.max_conf_num
     return Settings(tuple(map(os.path.normpath, folders)), os.path.normpath(str(conf_dir)), socket, name, most, settings.default_network)
@@ -317,11 +321,6 @@ def _lease_fact(lease: leases.Lease, reason: str | None, age: int, holder: lease
     elif reason is not None and lease.container_id and (is_listed or not cannot_be_seen):
         orphaned = False
     return LeaseFact(lease.address, lease.container_id, lease.interface, max(0, age), holder.netns_alive if holder else None, orphaned)
-
-
-def _data_dir(section: Config) -> str:
-    path = section.get("dataDir")
-    return os.path.normpath(path) if isinstance(path, str) and os.path.isabs(path) else leases.DATA_DIR
 
 
 def _normal(path: str) -> str:

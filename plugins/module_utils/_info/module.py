@@ -8,12 +8,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import typing as t
 
 from .._errors import InputError, Problem
-from .._host import cri, leases
+from .._host import cri, leases, paths
 from . import facts, problems, report
 
 OPTIONS: dict[str, t.Any] = {
@@ -36,17 +35,9 @@ def run(options: Options) -> dict[str, t.Any]:
 
 
 def check(options: Options) -> list[Problem]:
-    paths = [("conf_dir", options["conf_dir"]), *((f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or []))]
-    bad = [(name, path) for name, path in paths if path is not None and not _is_plain(path)]
-    found = [Problem(name, f"{path!r} is not usable (expected an absolute path without ..)") for name, path in bad]
+    named = [("conf_dir", options["conf_dir"]), *((f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or []))]
+    found = [problem for name, path in named for problem in paths.check_path(name, path)]
     for index, text in enumerate(options["sandboxes"] or []):
         if not re.fullmatch(leases.CONTAINER_ID, text):
             found.append(Problem(f"sandboxes[{index}]", f"{text!r} is not a container id (expected it as the runtime shows it)"))
-    endpoint = options["runtime_endpoint"]
-    if endpoint is not None and cri.socket_path(endpoint) is None:
-        found.append(Problem("runtime_endpoint", f"{endpoint!r} is not a unix socket (expected e.g. unix:///run/containerd/containerd.sock)"))
-    return found
-
-
-def _is_plain(path: str) -> bool:
-    return os.path.isabs(path) and ".." not in path.split("/") and os.path.normpath(path) != "/"
+    return found + cri.check_endpoint("runtime_endpoint", options["runtime_endpoint"])

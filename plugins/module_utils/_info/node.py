@@ -111,7 +111,8 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Binary:
-    """A file in a folder of plugins. ``error``: why it does not answer VERSION, or ""."""
+    """A file in a folder of plugins. ``asked``: whether it was run to ask for its versions. ``error``: why it does not answer
+    VERSION, or ""."""
 
     name: str
     path: str
@@ -119,6 +120,7 @@ class Binary:
     versions: tuple[str, ...] = ()
     release: Release = dataclasses.field(default_factory=Release)
     error: str = ""
+    asked: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +185,8 @@ class Facts:
     loader: str = "containerd"
     networks: t.Sequence[Network] = ()
     binaries: dict[str, Binary] = dataclasses.field(default_factory=dict)
+    #: valid file -> why a loader that asks its plugins does not take it
+    faults: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     #: plugin that is in none of the folders -> where it is found else
     elsewhere: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     leases: t.Sequence[Leases] = ()

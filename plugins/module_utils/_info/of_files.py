@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
@@ -15,7 +16,7 @@ from .._cni import foreign, loader
 from .._cni.kinds import show
 from .._cni.ranges import Range
 from .node import Config, Facts, Network
-from .problem import ERROR, INFO, WARNING, Found, Problem, at, net, ranges_of
+from .problem import ERROR, INFO, WARNING, Found, Problem, at, ranges_of
 
 #: Seconds after which a temporary file is not one of a run that is still going on.
 _STALE = 600
@@ -106,23 +107,32 @@ def vendor_file(facts: Facts) -> Found:
 
 
 def subnet_overlap(facts: Facts) -> Found:
+    """Networks may share a subnet as long as each has a part of its own."""
     seen: list[tuple[Network, Range]] = []
     for network in facts.networks:
         ranges = ranges_of(facts, network)
         for own in ranges:
             for other, theirs in seen:
-                if other.name != network.name and net(own.subnet).overlaps(net(theirs.subnet)):
+                if other.name != network.name and _overlap(own, theirs):
                     text = f"{own.subnet} of network {show(network.name)} in {network.file} overlaps {theirs.subnet} of {show(other.name)} in {other.file}"
                     yield Problem(WARNING, network.file, text, "give one of them another subnet, or put its file aside")
         seen += [(network, own) for own in ranges]
+
+
+def _overlap(one: Range, other: Range) -> bool:
+    first, last, start, end = (ipaddress.ip_address(text) for text in (one.start, one.end, other.start, other.end))
+    return first.version == start.version and int(first) <= int(end) and int(start) <= int(last)
 
 
 # 5: files that do not load
 
 
 def file_broken(facts: Facts) -> Found:
+    """What a loader has against the plugins of a valid file is told of the plugins."""
     verdict, name = facts.view.verdict, facts.view.loader.name
     for file, reason in verdict.invalid.items():
+        if reason == facts.faults.get(file):
+            continue
         stops = (verdict.error or "").startswith(f"{file}: ")
         effect = f"{name} loads nothing because of it" if stops else "it is passed over, or not read as long as it does not come first"
         yield Problem(ERROR if stops else WARNING, file, f"{at(facts, file)} is not valid, {effect}: {reason}", "mend it or take it away")

@@ -14,7 +14,7 @@ from .._cni import model, releases, versions
 from .._cni.keys import PLUGINS
 from .._cni.kinds import show
 from .node import Binary, Facts, Network, plugins
-from .problem import ERROR, INFO, WARNING, Found, Problem, at, severity_of
+from .problem import ERROR, INFO, WARNING, Found, Problem, at, severity_of, severity_of_plugin
 
 #: Runtimes that need the binary for the loopback interface of every pod.
 _NEED_LOOPBACK = ("containerd", "dockershim")
@@ -25,18 +25,35 @@ _AUTO = "kubenode.network.cni_config cni_version=auto finds a version that all o
 
 
 def plugin_missing(facts: Facts) -> Found:
+    """Those that are elsewhere are told there. Folders without any plugin are one problem, not one a plugin."""
     where = ", ".join(facts.bin_dirs)
-    for name, (severity, needed_by) in _needed(facts).items():
-        if name not in facts.binaries:
-            yield Problem(severity, name, f"{name} is not in {where}, but {needed_by} needs it", _install(name))
+    missing = {name: need for name, need in _needed(facts).items() if name not in facts.binaries and name not in facts.elsewhere}
+    if not facts.binaries and len(missing) > 1:
+        text = f"no plugin is in {where}, but {_needs(missing)}"
+        yield Problem(_worst(missing), where, text, _install(*missing))
+        return
+    for name, (severity, needed_by) in missing.items():
+        yield Problem(severity, name, f"{name} is not in {where}, but {needed_by} needs it", _install(name))
 
 
 def plugin_elsewhere(facts: Facts) -> Found:
     needed = _needed(facts)
-    for name, path in facts.elsewhere.items():
-        if name in needed:
-            text = f"{name} is in {path}, but it is looked for in {', '.join(facts.bin_dirs)}"
-            yield Problem(WARNING, name, text, f"{_install(name)}, or name that folder in the runtime's settings")
+    folders = {name: path.rpartition("/")[0] for name, path in facts.elsewhere.items() if name in needed}
+    for folder in dict.fromkeys(folders.values()):
+        there = {name: needed[name] for name, found in folders.items() if found == folder}
+        is_there, looked_for = ("is", "it is") if len(there) == 1 else ("are", "they are")
+        text = f"{', '.join(there)} {is_there} in {folder}, but {looked_for} looked for in {', '.join(facts.bin_dirs)}, and {_needs(there)}"
+        yield Problem(_worst(there), folder, text, f"{_install(*there)}, or name that folder in the runtime's settings")
+
+
+def _needs(needed: t.Mapping[str, tuple[str, str]]) -> str:
+    """``containerd, for every pod, needs loopback; network 'mynet' in 10-mynet.conflist needs bridge, host-local``"""
+    by = {needed_by: [name for name, need in needed.items() if need[1] == needed_by] for _severity, needed_by in needed.values()}
+    return "; ".join(f"{needed_by} needs {', '.join(names)}" for needed_by, names in by.items())
+
+
+def _worst(needed: t.Mapping[str, tuple[str, str]]) -> str:
+    return ERROR if ERROR in {severity for severity, _needed_by in needed.values()} else INFO
 
 
 def plugin_broken(facts: Facts) -> Found:
@@ -55,8 +72,12 @@ def plugin_writable(facts: Facts) -> Found:
             yield Problem(WARNING, path, text, "expected 0:0 and 0755: chown and chmod it")
 
 
-def _install(name: str) -> str:
-    return "install it with kubenode.network.cni_plugins" if name in PLUGINS else "install it, it is none of the reference plugins"
+def _install(*names: str) -> str:
+    """What to do to have plugins; of several the reference plugins are what there is to say of."""
+    known = [name for name in names if name in PLUGINS]
+    if not known:
+        return "install it, it is none of the reference plugins" if len(names) == 1 else "install them, they are none of the reference plugins"
+    return f"install {'it' if len(names) == 1 else 'them'} with kubenode.network.cni_plugins"
 
 
 def _needed(facts: Facts) -> dict[str, tuple[str, str]]:
@@ -66,7 +87,7 @@ def _needed(facts: Facts) -> dict[str, tuple[str, str]]:
         needed["loopback"] = (ERROR, f"{facts.loader}, for every pod,")
     for network in facts.networks:
         for name in network.types:
-            needed.setdefault(name, (ERROR if network.in_use else INFO, f"network {show(network.name)} in {network.file}"))
+            needed.setdefault(name, (severity_of_plugin(facts, network), f"network {show(network.name)} in {network.file}"))
     return needed
 
 
@@ -95,12 +116,12 @@ def version_unsupported(facts: Facts) -> Found:
         for binary in _binaries(facts, network):
             if version not in binary.versions:
                 text = f"{at(facts, network.file)} says CNI {version}, {binary.path} supports {', '.join(binary.versions) or 'nothing'}"
-                yield Problem(severity_of(network, ERROR), network.file, text, _AUTO)
+                yield Problem(severity_of_plugin(facts, network), network.file, text, _AUTO)
         runtime = facts.runtime
         if runtime.release and versions.older(versions.ceiling(runtime.name, runtime.release), str(version)):
             spoken = versions.ceiling(runtime.name, runtime.release)
             text = f"{at(facts, network.file)} says CNI {version}, {runtime.name} {runtime.release} speaks up to {spoken}"
-            yield Problem(severity_of(network, ERROR), network.file, text, _AUTO)
+            yield Problem(severity_of_plugin(facts, network), network.file, text, _AUTO)
 
 
 def _binaries(facts: Facts, network: Network) -> list[Binary]:

@@ -44,6 +44,11 @@ def severity_of(network: Network, when_used: str) -> str:
     return when_used if network.in_use else INFO
 
 
+def severity_of_plugin(facts: Facts, network: Network) -> str:
+    """How bad it is that a plugin of the network does not work: where pods get no network that may be why."""
+    return ERROR if network.in_use or not facts.used else INFO
+
+
 def net(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(text)
 

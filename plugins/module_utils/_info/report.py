@@ -72,6 +72,7 @@ def _plugin(binary: Binary) -> dict[str, t.Any]:
     return {
         "name": binary.name,
         "path": binary.path,
+        "asked": binary.asked,
         "versions": list(binary.versions),
         "release": _release(binary.release),
         "error": binary.error or None,

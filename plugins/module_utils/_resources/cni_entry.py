@@ -68,11 +68,20 @@ class CniEntry(Resource):
         return None if text is None or index is None else splice.element(text, index)
 
     def write_beside(self, beside: t.Any) -> None:
-        """Gives an entry its spelling back, where it is the one that was found."""
         text = read_text(self.path)
-        if text is not None and self.read() == splice.load(beside):
-            chain = load(self.path, text)["plugins"]
-            self._put(text, splice.replace(text, entries.find_entry(chain, self.plugin) or 0, beside))
+        if text is not None:
+            self._put(text, self._spelled(text, beside))
+
+    def _spelled(self, text: str, beside: str) -> str:
+        """Gives an entry its spelling back, where it is the one that was found."""
+        chain = load(self.path, text)["plugins"]
+        index = entries.find_entry(chain, self.plugin)
+        return text if index is None or chain[index] != splice.load(beside) else splice.replace(text, index, beside)
+
+    def given_back(self, text: str, found: State, beside: t.Any) -> str:
+        """What the list's text becomes when the entry is given back as it was ``found``."""
+        text = self._without(text) if found is None else self._with(text, found)
+        return text if beside is None else self._spelled(text, beside)
 
     def capture(self) -> State:
         """The whole file behind a symbolic link, as text of one character a byte; the store is for what is found."""

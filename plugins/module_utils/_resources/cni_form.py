@@ -45,7 +45,7 @@ class CniForm(Resource):
         now = files.state(old)
         if now is None or "symlink" in now:
             raise NodeError(f"{old} is no longer a file")
-        text = self.as_list() if state == LIST else self._as_single(whole=True)
+        text = self.as_list() if state == LIST else self.as_single(read_text(self.list_path) or "")
         files.write(new, files.Bytes(text.encode()), mode=int(now["mode"], 8), owner=now["owner"], group=now["group"])
         files.remove(old)
 
@@ -57,9 +57,8 @@ class CniForm(Resource):
         except ValueError as error:
             raise NodeError(f"{self.path} {error}") from error
 
-    def _as_single(self, *, whole: bool) -> str:
-        """What the list becomes, or unless ``whole`` its first plugin: the original, unless somebody changed that."""
-        text = read_text(self.list_path) or ""
+    def as_single(self, text: str, *, whole: bool = True) -> str:
+        """What the list of this text becomes, or unless ``whole`` its first plugin: the original, unless somebody changed that."""
         config = load(self.list_path, text)
         if not whole:
             config["plugins"] = config["plugins"][:1]
@@ -75,12 +74,11 @@ class CniForm(Resource):
 
     def capture(self) -> t.Any:
         """Both files, each with its content as text of one character a byte, or None."""
-        return {path: _file(path) for path in (self.path, self.list_path)}
+        return {path: snapshot(path) for path in (self.path, self.list_path)}
 
     def restore(self, token: t.Any) -> None:
         for path, file in token.items():
-            if file is not None and file != _file(path):
-                files.write(path, files.Bytes(file["data"].encode("latin-1")), mode=int(file["mode"], 8), owner=file["owner"], group=file["group"])
+            put_back(path, file)
         for path in [path for path, file in token.items() if file is None and os.path.lexists(path)]:
             files.remove(path)
 
@@ -91,11 +89,11 @@ class CniForm(Resource):
             return True
         config = load(self.list_path, text)
         others = [plugin for plugin in config["plugins"][1:] if cni_entry.CniEntry(self.list_path, plugin["type"]).id not in releasing]
-        try:
-            entries.to_single({**config, "plugins": [config["plugins"][0], *others]})
-        except ValueError:
-            return True
-        return False
+        return not _is_single({**config, "plugins": [config["plugins"][0], *others]})
+
+    def fits(self, text: str) -> bool:
+        """Whether the list of this text can become a single configuration."""
+        return _is_single(load(self.list_path, text))
 
     def title(self, state: State) -> str:
         return super().title(state) if state is None else f"file:{self.path if state == SINGLE else self.list_path}"
@@ -106,7 +104,15 @@ class CniForm(Resource):
             return ""
         if state == self.read():
             return read_text(self.path if state == SINGLE else self.list_path) or ""
-        return self.as_list() if state == LIST else self._as_single(whole=False)
+        return self.as_list() if state == LIST else self.as_single(read_text(self.list_path) or "", whole=False)
+
+
+def _is_single(config: t.Mapping[str, t.Any]) -> bool:
+    try:
+        entries.to_single(config)
+    except ValueError:
+        return False
+    return True
 
 
 def list_path(path: str) -> str:
@@ -119,9 +125,15 @@ def _laid_out(config: t.Mapping[str, t.Any], like: str) -> str:
     return splice.dump(dict(config), splice.unit_of(like), begin) + begin
 
 
-def _file(path: str) -> dict[str, t.Any] | None:
+def snapshot(path: str) -> dict[str, t.Any] | None:
+    """A file's state with its content as text of one character a byte."""
     state = files.state(path)
     return None if state is None else {**state, "data": b"".join(files.FileContent(path).chunks()).decode("latin-1")}
+
+
+def put_back(path: str, file: t.Mapping[str, t.Any] | None) -> None:
+    if file is not None and file != snapshot(path):
+        files.write(path, files.Bytes(file["data"].encode("latin-1")), mode=int(file["mode"], 8), owner=file["owner"], group=file["group"])
 
 
 def revive(document: Document, object_id: str) -> Resource:

@@ -15,7 +15,7 @@ from .._cni import model
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import InputError, Problem
-from .._host import files, packages, plugins, runtime
+from .._host import files, packages, paths, plugins, runtime
 from .._resource import Resource, State
 from .._resources import file, package
 from . import plugin_package, plugin_source
@@ -37,7 +37,7 @@ Contents = dict[str, files.FileContent]
 
 
 def check(options: Options) -> list[Problem]:
-    problems = _check_path("bin_dir", options["bin_dir"])
+    problems = paths.check_path("bin_dir", options["bin_dir"])
     if options["state"] == "absent":
         return problems
     problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {})
@@ -46,10 +46,10 @@ def check(options: Options) -> list[Problem]:
     if not options["src"]:
         return [*problems, Problem("src", "is required when state is present (expected a folder, an archive or a URL of plugin binaries, or package)")]
     if not plugin_source.is_url(options["src"]):
-        problems += _check_path("src", options["src"])
+        problems += paths.check_path("src", options["src"])
     checksum = options["checksum"]
     if checksum and plugin_source.is_checksum_file(checksum) and not plugin_source.is_url(checksum):
-        problems += _check_path("checksum", checksum)
+        problems += paths.check_path("checksum", checksum)
     if not options["remote_src"]:
         text = "is false, but the source was not brought to the node (expected the module to run by its action plugin)"
         problems.append(Problem("remote_src", text))
@@ -64,12 +64,6 @@ def _check_manifest(manifest: t.Mapping[str, t.Any]) -> list[Problem]:
         if not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
             problems.append(Problem(f"manifest.{name}", f"{sha256!r} is not a SHA-256 (expected 64 hexadecimal digits, in lower case)"))
     return problems
-
-
-def _check_path(name: str, path: str | None) -> list[Problem]:
-    if path is None or (os.path.isabs(path) and os.path.normpath(path) != "/" and ".." not in path.split("/")):
-        return []
-    return [Problem(name, f"{path!r} is not usable (expected an absolute path without ..)")]
 
 
 def parts(options: Options, run: Run) -> list[Part]:
@@ -259,7 +253,7 @@ def answer(options: Options) -> dict[str, t.Any]:
     """For the action plugin: ``bin_dir``, as ``differing`` the names of the binaries that are not installed there with the
     content that the manifest names, the node's ``architectures``, and as ``known`` what the document says of the binaries
     there, as long as they still are as it says. Raises InputError, NodeError."""
-    problems = _check_path("bin_dir", options["bin_dir"]) + _check_manifest(options["manifest"])
+    problems = paths.check_path("bin_dir", options["bin_dir"]) + _check_manifest(options["manifest"])
     if problems:
         raise InputError(problems)
     bin_dir = choose_bin_dir(options["bin_dir"], runtime.read())

@@ -13,7 +13,7 @@ import dataclasses
 import os
 import typing as t
 
-from .._cni import foreign, loader, model, stranding
+from .._cni import foreign, ipam, loader, model, stranding
 from .._cni.keys import PLUGINS
 from .._converge import Part, Want
 from .._errors import NodeError
@@ -52,6 +52,7 @@ def _left_aside(desired: t.Mapping[str, t.Any], run: Run) -> list[cni_file.CniFi
 def finish(run: Run) -> None:
     """Tells what the loader will see when the run is done. Refuses a folder in which the loopback file would be the network,
     files of others where that was asked for, and changes that cut off pods."""
+    _check_pools(run)
     for path in _folders(run):
         folder = Folder(path, run)
         folder.put_aside()
@@ -59,6 +60,28 @@ def finish(run: Run) -> None:
         folder.check_loopback()
         folder.check_pods()
         run.planned.in_use[path] = folder.in_use()
+        folder.warn_of_pools()
+
+
+def _check_pools(run: Run) -> None:
+    """Refuses networks of one run that would give one address to two pods."""
+    seen: list[ipam.Pool] = []
+    for part in run.planned.parts.values():
+        own = _pools_of(part)
+        for pool, other in ((pool, other) for pool in own for other in seen if pool.clashes(other)):
+            text = f"'{pool.range.subnet}' ({pool.range}) overlaps {_option(other, run)} ({other.range}) of the network {other.network!r}"
+            run.refuse(_option(pool, run), f"{text}, and two pods would get one address (expected apart)")
+        seen += own
+
+
+def _pools_of(part: Part) -> list[ipam.Pool]:
+    return ipam.pools({"name": part.instance, "plugins": (part.desired or {})["plugins"]})
+
+
+def _option(pool: ipam.Pool, run: Run) -> str:
+    """Where a pool of the run is written: in a network's plugins, or where that comes from the bridge in its pod_cidrs."""
+    chosen = run.planned.chosen[pool.network]
+    return ".".join(filter(None, [chosen.prefix, f"{pool.range.path}.subnet" if chosen.option == "plugins" else chosen.option]))
 
 
 def finish_entries(run: Run) -> None:
@@ -204,12 +227,23 @@ class Folder:
             text = f"absent would leave {os.path.join(self.path, LOOPBACK_FILE)} alone, where it becomes the pod network (expected: remove it first)"
             self.run.refuse("state", text)
 
+    def warn_of_pools(self) -> None:
+        """Tells what cannot be refused, as it was there before: a network that pods get, or another one of ours."""
+        own = [(os.path.basename(path), _pools_of(part)) for path, part in self.run.planned.parts.items() if os.path.dirname(path) == self.path]
+        files_of_run = {name for name, _pools in own}
+        others = {name: self.after[name] for name in self.view.order if name in self.ours or name in self.view.winners}
+        for name in [name for name in others if name not in files_of_run and name not in self.view.invalid]:
+            for pool, other in ((pool, other) for _name, pools in own for pool in pools for other in ipam.pools(model.parse(others[name] or "", name))):
+                if pool.clashes(other):
+                    text = f"{pool.range.subnet} of the network {pool.network!r} overlaps {other.range.subnet} of {other.network!r} in {name}"
+                    self.run.warnings.append(f"{NETWORKS}: {text}, so two pods may get one address")
+
     def check_pods(self) -> None:
         """Refuses what would cut off pods: they are stopped with the configuration that is there by then (cni.md 6)."""
         chosen = self.run.planned.chosen
         for name, (config, after) in self._changing().items():
             reasons = stranding.stranding(config, after)
-            holders = leases.sandboxes(name, _data_dir(config)) if reasons else {}
+            holders = leases.sandboxes(name, leases.data_dir(ipam.data_dir(config))) if reasons else {}
             if not holders:
                 continue
             what = f"{'; '.join(reasons)}, but the network {name!r} has {_pods(list(holders.values()))}"
@@ -275,15 +309,6 @@ def _configs(names: t.Sequence[str], texts: Texts) -> dict[str, dict[str, t.Any]
         config = model.parse(texts[name] or "", name)
         found.setdefault(config.get("name", ""), config)
     return found
-
-
-def _data_dir(config: t.Mapping[str, t.Any]) -> str:
-    """Where host-local keeps the network's leases."""
-    for plugin in config.get("plugins", [config]):
-        section = plugin.get("ipam")
-        if isinstance(section, dict) and isinstance(section.get("dataDir"), str) and section["dataDir"]:
-            return str(section["dataDir"])
-    return leases.DATA_DIR
 
 
 def _pods(holders: t.Sequence[leases.Holder]) -> str:

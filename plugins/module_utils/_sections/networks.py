@@ -17,9 +17,9 @@ from .._cni.keys import PLUGINS
 from .._cni.kinds import closest
 from .._converge import Part, Want
 from .._errors import NodeError, Problem
-from .._host import files, plugins
+from .._host import files, paths, plugins
 from .._resource import Resource
-from .._resources import cni_file, cni_form, file
+from .._resources import cni_file, cni_form, file, taken_over
 from . import bridged, directory
 from .base import STATE, Chosen, Options, Run, defaults, normal, removal
 
@@ -69,12 +69,8 @@ def check_plugins(options: Options) -> list[Problem]:
 
 
 def check_paths(options: Options) -> list[Problem]:
-    paths = [("conf_dir", options["conf_dir"])] + [(f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or [])]
-    return [
-        Problem(name, f"{path!r} is not usable (expected an absolute path without ..)")
-        for name, path in paths
-        if path is not None and (not os.path.isabs(path) or ".." in path.split("/") or os.path.normpath(path) == "/")
-    ]
+    named = [("conf_dir", options["conf_dir"])] + [(f"bin_dirs[{index}]", path) for index, path in enumerate(options["bin_dirs"] or [])]
+    return [problem for name, path in named for problem in paths.check_path(name, path)]
 
 
 def _check_order(options: Options) -> list[Problem]:
@@ -120,7 +116,34 @@ def parts(options: Options, run: Run) -> list[Part]:
     desired["cni_version"] = resolve_version(chain, options["cni_version"], bin_dirs(options["bin_dirs"], run), run)
     if run.problems:
         return []
-    return [own_part(options["name"], desired, added, run)]
+    taken = _taken_over(options["name"], desired, run)
+    return [own_part(options["name"], desired, added, run, taken), *(_handed_over(options["name"], run) if taken is not None else [])]
+
+
+def _entry_holders(path: str, run: Run) -> set[str]:
+    """The networks in somebody else's file that have an entry of ours there, or a form for one."""
+    found = set()
+    for section in CHAINED:
+        for name in run.document.instances(section):
+            ids = run.document.objects(section, name)
+            if f"cni_form:{path}" in ids or f"cni_entry:{path}#{section}" in ids:
+                found.add(name)
+    return found
+
+
+def _taken_over(name: str, desired: t.Mapping[str, t.Any], run: Run) -> dict[str, str | None] | None:
+    """What the files of somebody else that become ours were before entries of ours came into them, None when there are none."""
+    asked = os.path.join(desired["conf_dir"], desired["filename"])
+    path = cni_form.list_path(asked)
+    if name not in _entry_holders(asked, run) | _entry_holders(path, run):
+        return None
+    return taken_over.before_entries(path, name, CHAINED, run.document)
+
+
+def _handed_over(name: str, run: Run) -> list[Part]:
+    """The entries stay wanted, and come with the network from now on."""
+    parts = [(section, run.document.desired(section, name)) for section in CHAINED]
+    return [Part(section, name, desired, [], taken_over.HandedOver) for section, desired in parts if desired is not None]
 
 
 def resolved(desired: Options) -> Options:
@@ -155,8 +178,11 @@ def _on_bridge(chain: list[t.Any], run: Run) -> list[t.Any]:
     return plugins
 
 
-def own_part(name: str, desired: dict[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run) -> Part:
-    """The part for a network that we write, with the entries that other sections add to it."""
+def own_part(
+    name: str, desired: dict[str, t.Any], added: t.Mapping[str, entries.Entry], run: Run, taken: t.Mapping[str, str | None] | None = None
+) -> Part:
+    """The part for a network that we write, with the entries that other sections add to it. ``taken``: the files with entries
+    that it takes the place of, as they were before these."""
     folder, file_name = desired["conf_dir"], file_in_use(desired, added)
     path = os.path.join(folder, file_name)
     config = model.build(name, desired["cni_version"], _merged(desired["plugins"], added), single=_is_single(file_name))
@@ -164,11 +190,10 @@ def own_part(name: str, desired: dict[str, t.Any], added: t.Mapping[str, entries
     run.planned.files[path] = text
     run.results.setdefault(NAME, {})[name] = {"path": path, "cni_version": desired["cni_version"], "config": config}
     wants = file.folder_wants(folder, run.document, stays=True)
-    wants.append(_file_want(path, text, desired["mode"]))
-    if file_name != desired["filename"]:  # behind the list, so that there is a network at each instant
-        asked = os.path.join(folder, desired["filename"])
-        wants.append(Want(file.File(asked), None))
-        run.planned.replaced_files.add(asked)
+    wants.append(_file_want(path, text, desired["mode"], taken))
+    for single in _singles_away(name, path, desired, taken or {}, run):  # behind the list, so that there is a network at each instant
+        wants.append(Want(_file(single, taken), None))
+        run.planned.replaced_files.add(single)
     if desired["loopback"]:
         wants += _loopback_wants(name, folder, desired, run)
     wants += directory.kept_aside(name, desired, run)
@@ -177,9 +202,26 @@ def own_part(name: str, desired: dict[str, t.Any], added: t.Mapping[str, entries
     return part
 
 
-def _file_want(path: str, text: str, mode: str) -> Want:
-    resource = file.File(path, files.Bytes(text.encode()))
+def _singles_away(name: str, path: str, desired: t.Mapping[str, t.Any], taken: t.Mapping[str, str | None], run: Run) -> list[str]:
+    """The single configurations in whose place our file is: the one that was asked for, and one that was found, which would come
+    before a list."""
+    held = {oid.partition(":")[2]: record for oid, record in run.document.objects(NAME, name).items() if oid.startswith("file:")}
+    found = [other for other, record in held.items() if record["found"] is not None]
+    asked = os.path.join(desired["conf_dir"], desired["filename"])
+    singles = [single for single in dict.fromkeys([asked, *found, *taken]) if _is_single(single) and single != path]
+    return [single for single in singles if os.path.splitext(single)[0] == os.path.splitext(path)[0]]
+
+
+def _file_want(path: str, text: str, mode: str, taken: t.Mapping[str, str | None] | None = None) -> Want:
+    resource = _file(path, taken, files.Bytes(text.encode()))
     return Want(resource, resource.wanted(int(mode, 8)))
+
+
+def _file(path: str, taken: t.Mapping[str, str | None] | None, content: files.Content | None = None) -> file.File:
+    if not taken or path not in taken:
+        return file.File(path, content)
+    rights = files.state(cni_form.list_path(path)) or {}  # which the list has from the single configuration
+    return taken_over.TakenOver(path, taken[path], rights, content)
 
 
 def _loopback_wants(name: str, folder: str, desired: t.Mapping[str, t.Any], run: Run) -> list[Want]:
@@ -229,8 +271,10 @@ def _check_owner(name: str, desired: t.Mapping[str, t.Any], added: t.Mapping[str
     """Two networks in one file would overwrite each other, run after run."""
     for file_name in dict.fromkeys([desired["filename"], file_in_use(desired, added)]):
         path = os.path.join(desired["conf_dir"], file_name)
-        if run.document.records(f"cni_entry:{path}#") or run.document.record(f"cni_form:{path}") is not None:
-            text = f"{file_name!r} is somebody else's file with an entry of ours in it (expected another name, or first a task with state=absent"
+        entry_of = _entry_holders(path, run) - {name}
+        if entry_of or (_entry_holders(path, run) and os.path.islink(path)):
+            whose = f"the network {min(entry_of)}, with an entry of ours" if entry_of else "this network, with an entry of ours behind a symbolic link"
+            text = f"{file_name!r} is somebody else's file of {whose} (expected another name, or first a task with state=absent"
             run.refuse("filename", f"{text} of {' or '.join(f'kubenode.network.{section}' for section in CHAINED)})")
         aside = cni_file.CniFile(path)
         if run.document.record(aside.id) is not None and aside.read() == cni_file.DISABLED:

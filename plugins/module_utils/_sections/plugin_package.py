@@ -160,7 +160,8 @@ def _refuse_legacy(name: str, tool: str, run: Run) -> None:
     for path, text in packages.repositories(tool).items():
         for address in legacy_addresses(path, text):
             successor = f"{plugin_source.SUCCESSOR}{KUBERNETES_MANAGERS[tool]}/"
-            run.refuse("package", f"{name!r} would come from {address}, by {path}, which was taken away (expected its successor {successor} there)")
+            shown = process.without_passwords(address)
+            run.refuse("package", f"{name!r} would come from {shown}, by {path}, which was taken away (expected its successor {successor} there)")
 
 
 def legacy_addresses(path: str, text: str) -> list[str]:

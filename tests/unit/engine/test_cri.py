@@ -132,6 +132,29 @@ def test_a_runtime_with_many_sandboxes_is_understood(path):
     assert found[7] == cri.PodSandbox(ids[7], f"pod-{ids[7]}", "default", f"uid-{ids[7]}", True, 1)
 
 
+@pytest.mark.parametrize("entry", [b"", b"\x0a\x00", b"\x12\x03\x0a\x01x", b"\x08\x01", b"\x0a\x02\xc3\x28", b"\x0a\x03a/b"])
+def test_a_sandbox_without_a_usable_id_is_not_nobody(path, entry):
+    """Its lease would be released."""
+    listed = b"\x0a\x03\x0a\x01a" + b"\x0a" + bytes([len(entry)]) + entry
+    said = "sent an answer that is not understood: it lists a sandbox with the id '"
+    with real_server(path, lambda *_: listed), pytest.raises(NodeError, match=f"^{path} {said}"):
+        cri.Cri(path).sandboxes()
+
+
+def test_a_list_of_something_else_is_not_empty(path):
+    with real_server(path, lambda *_: b"\x08\x01"), pytest.raises(NodeError, match="^.* its field 1 is a number instead of a message$"):
+        cri.Cri(path).sandboxes()
+
+
+@pytest.mark.parametrize("data", [b"\x0a\x00", b"\x12\x00", b"\x0a\x40" + b"\x10\x01" * 32])
+def test_an_answer_of_very_many_pieces_is_given_up_soon(path, data):
+    answer = data * ((8 << 20) // len(data))
+    begin = time.monotonic()
+    with real_server(path, lambda *_: answer), pytest.raises(NodeError, match="sent an answer that (cannot be read: it has more|is not understood)"):
+        cri.Cri(path).sandboxes()
+    assert time.monotonic() - begin < 3
+
+
 def test_an_older_runtime_is_asked_by_the_older_name(path):
     with FakeRuntime(path, lambda: ["a"], package="runtime.v1alpha2"):
         assert [one.id for one in cri.Cri(path).sandboxes()] == ["a"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -15,6 +16,8 @@ from ansible_collections.kubenode.network.plugins.module_utils._converge import 
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._resources.file import revive
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 CREATED = {"origin": "created", "found": None, "hash": "a" * 64}
 SHARED = {"origin": "adopted", "found": {"sha256": "b" * 64, "mode": "0644", "owner": 0, "group": 0}, "hash": "c" * 64}
@@ -30,6 +33,10 @@ SECTIONS = {
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "etc" / "kubenode-network" / "node.json"
+
+
+def sealed(data):
+    return json.dumps({**data, "sha256": _document._seal(data)})
 
 
 def place(path, text):
@@ -90,6 +97,10 @@ def test_what_only_looks_like_a_document_is_refused(path, text):
     assert str(caught.value) == f"{path} is not a document of this collection: it has no schema number and sections"
 
 
+DAMAGED = (
+    "is damaged: a part of it is not as this collection wrote it; put it back as it was, or move it away to start afresh "
+    "(nothing it names will be removed)"
+)
 RECORD = {"origin": "created", "found": None, "hash": "a" * 64}
 
 
@@ -113,8 +124,62 @@ RECORD = {"origin": "created", "found": None, "hash": "a" * 64}
 )
 def test_a_damaged_document_is_refused_with_a_way_out(path, sections):
     with pytest.raises(NodeError) as caught:
-        Document.load(place(path, json.dumps({"schema": 1, "sections": sections})))
-    assert str(caught.value) == f"{path} is damaged: a part of it is not as this collection writes it; move it away to start afresh"
+        Document.load(place(path, sealed({"schema": 1, "sections": sections})))
+    assert str(caught.value) == f"{path} {DAMAGED}"
+
+
+OTHERS = (None, True, 0, 7, -1.5, "", "text", [], ["x"], {}, {"x": None})
+
+
+def changed(value):
+    """Every document that differs from this one in one place: a key or an item that is gone, twice, or of another name or value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            rest = {name: other for name, other in value.items() if name != key}
+            yield from (rest, {**value, f"{key}x": item}, {**rest, "": item})
+            yield from ({**value, key: other} for other in changed(item))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from (value[:index] + value[index + 1 :], [*value, item])
+            yield from (value[:index] + [other] + value[index + 1 :] for other in changed(item))
+    yield from (other for other in OTHERS if json.dumps(other) != json.dumps(value))
+
+
+def test_damage_in_any_one_place_is_found(path):
+    """Whatever a run would make of it: options that a part no longer has, a found state of another form."""
+    whole = json.loads(sealed({"schema": 1, "sections": {"networks": SECTIONS["networks"]}}))
+    texts = {json.dumps(data) for data in changed(whole)}
+    assert len(texts) > 500
+    for text in texts:
+        with pytest.raises((NodeError, InputError)) as caught:
+            Document.load(place(path, text))
+        assert str(caught.value).startswith(f"{path}") and "\n" not in str(caught.value)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_are_found(path, data):
+    text = sealed({"schema": 1, "sections": SECTIONS}).encode()
+    at = data.draw(st.integers(0, len(text) - 1))
+    broken = data.draw(st.sampled_from([text[:at], text[:at] + data.draw(st.binary(min_size=1, max_size=3)) + text[at + 1 :]]))
+    with contextlib.suppress(ValueError):
+        assume(json.loads(broken) != json.loads(text))
+    with pytest.raises((NodeError, InputError), match=f"^{path}"):
+        Document.load(place(path, broken))
+
+
+@pytest.mark.parametrize("sealed_with", [None, "0" * 64])
+def test_what_is_nested_very_deeply_is_damaged(path, sealed_with):
+    for depth in range(100, 1200, 50):
+        deep = "[" * depth + "]" * depth
+        text = f'{{"schema": 1, "sha256": {json.dumps(sealed_with)}, "sections": {{"x": {{"y": {{"desired": {{"z": {deep}}}, "objects": {{}}}}}}}}}}'
+        with pytest.raises(NodeError, match=f"^{path} (is damaged|cannot be read)"):
+            Document.load(place(path, text))
+
+
+def test_a_document_may_be_written_in_another_layout(path):
+    data = json.loads(sealed({"schema": 1, "sections": SECTIONS}))
+    assert Document.load(place(path, json.dumps(data, indent=7, sort_keys=True))).sections == SECTIONS
 
 
 def test_a_hash_that_somebody_tampered_with_reaches_no_file_outside_of_the_store(disk):
@@ -123,7 +188,7 @@ def test_a_hash_that_somebody_tampered_with_reaches_no_file_outside_of_the_store
     disk.converge(Part("files", "one", {}, [disk.want(path, b"1")], revive))
     data = json.loads(disk.document.read_text())
     data["sections"]["files"]["one"]["objects"][f"file:{path}"]["hash"] = str(victim)
-    disk.document.write_text(json.dumps(data))
+    disk.document.write_text(sealed({"schema": data["schema"], "sections": data["sections"]}))
     with pytest.raises(NodeError, match="is damaged"):
         disk.converge(Part("files", "one", {"another": "option"}, [disk.want(path, b"2")], revive))
     assert victim.read_text() == "precious" and path.read_bytes() == b"1"
@@ -145,7 +210,7 @@ def test_a_newer_document_is_refused_with_one_message(path, schema):
 
 
 def test_a_document_of_this_schema_is_read(path):
-    loaded = Document.load(place(path, json.dumps({"schema": 1, "sections": SECTIONS})))
+    loaded = Document.load(place(path, sealed({"schema": 1, "sections": SECTIONS})))
     assert loaded.sections == SECTIONS and loaded.state()["schema"] == _document.SCHEMA == 1
 
 
@@ -255,7 +320,8 @@ def test_the_file_is_replaced_and_never_half_written(path, monkeypatch):
 
     monkeypatch.setattr(os, "rename", watching)
     resource.write({"schema": 1, "sections": {"new": {}}})
-    assert seen == [({"schema": 1, "sections": {"new": {}}}, 0o600, {"schema": 1, "sections": {"old": {}}})]
+    new, old = (json.loads(sealed({"schema": 1, "sections": {name: {}}})) for name in ("new", "old"))
+    assert seen == [(new, 0o600, old)]
     assert path.stat().st_ino != inode and os.listdir(path.parent) == ["node.json"]
     assert path.read_text().endswith("}\n")
 

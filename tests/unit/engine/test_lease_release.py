@@ -19,6 +19,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._errors import In
 from ansible_collections.kubenode.network.plugins.module_utils._host import cri, leases
 from testbed.fake_runtime import FakeRuntime
 
+# A range for tests of networks (RFC 2544): what a pod on this machine has counts as in use.
 A, B, C = "aaaa" * 16, "bbbb" * 16, "cccc" * 16
 OLD = 1000.0  # seconds
 
@@ -86,10 +87,10 @@ def addresses(entries):
 
 
 def test_an_orphan_is_released_and_reported(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     result = place.run()
-    shown = {"address": "10.244.1.5", "container_id": A, "interface": "eth0"}
-    path = f"lease:{place.folder}/10.244.1.5"
+    shown = {"address": "198.18.1.5", "container_id": A, "interface": "eth0"}
+    path = f"lease:{place.folder}/198.18.1.5"
     assert result == {
         "changed": True, "released": [shown], "kept": [], "waiting": [], "warnings": [],
         "changes": [{"resource": path, "before": {"container_id": A, "interface": "eth0"}, "after": None}],
@@ -100,16 +101,16 @@ def test_an_orphan_is_released_and_reported(place):
 
 
 def test_everything_else_stays(place):
-    (place.folder / "last_reserved_ip.0").write_text("10.244.1.9")
+    (place.folder / "last_reserved_ip.0").write_text("198.18.1.9")
     (place.folder / "lock").write_text("x")
     place.sandboxes = {A}
-    place.lease("10.244.1.5", A)
-    place.lease("10.244.1.6", B)
-    place.lease("10.244.1.7", "")
+    place.lease("198.18.1.5", A)
+    place.lease("198.18.1.6", B)
+    place.lease("198.18.1.7", "")
     result = place.run()
-    assert (addresses(result["released"]), place.left()) == (["10.244.1.6"], ["10.244.1.5", "10.244.1.7", "last_reserved_ip.0"])
+    assert (addresses(result["released"]), place.left()) == (["198.18.1.6"], ["198.18.1.5", "198.18.1.7", "last_reserved_ip.0"])
     assert (place.folder / "lock").read_text() == "x"
-    assert [entry["reason"] for entry in result["kept"]] == ["its sandbox exists", f"{place.folder}/10.244.1.7 does not say whose it is"]
+    assert [entry["reason"] for entry in result["kept"]] == ["its sandbox exists", f"{place.folder}/198.18.1.7 does not say whose it is"]
 
 
 @pytest.mark.parametrize(
@@ -121,47 +122,47 @@ def test_everything_else_stays(place):
     ],
 )
 def test_a_living_namespace_keeps_its_address(place, netns, reason):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     place.result(A, netns)
     assert [entry["reason"] for entry in place.run()["kept"]] == ([reason] if reason else [])
     assert [entry["reason"] for entry in place.run(sandboxes=[])["kept"]] == ([reason] if reason else [])
-    assert place.left() == (["10.244.1.5"] if reason else [])
+    assert place.left() == (["198.18.1.5"] if reason else [])
 
 
 # Two lists
 
 
 def test_what_is_seen_once_waits_and_is_released_by_a_later_run(place):
-    place.lease("10.244.1.5", A, age=OLD)  # its age alone is no proof
+    place.lease("198.18.1.5", A, age=OLD)  # its age alone is no proof
     first = place.run(grace=1)
-    assert (addresses(first["waiting"]), first["changed"], place.left()) == (["10.244.1.5"], False, ["10.244.1.5"])
+    assert (addresses(first["waiting"]), first["changed"], place.left()) == (["198.18.1.5"], False, ["198.18.1.5"])
     assert first["waiting"][0]["seconds"] == 1
     assert abs(time.time() - time.mktime(time.strptime(first["waiting"][0]["since"] + " UTC", "%Y-%m-%dT%H:%M:%SZ %Z")) + time.timezone) < 5
     time.sleep(1)
-    assert addresses(place.run(grace=1)["released"]) == ["10.244.1.5"]
+    assert addresses(place.run(grace=1)["released"]) == ["198.18.1.5"]
 
 
 def test_it_can_be_waited_for(place):
-    place.lease("10.244.1.5", A, age=0)
+    place.lease("198.18.1.5", A, age=0)
     begin = time.monotonic()
-    assert addresses(place.run(grace=1, wait=True)["released"]) == ["10.244.1.5"]
+    assert addresses(place.run(grace=1, wait=True)["released"]) == ["198.18.1.5"]
     assert 1 <= time.monotonic() - begin < 3
     assert place.run(grace=300, wait=True)["released"] == []  # with nothing to wait for
 
 
 def test_a_sandbox_that_the_second_list_has_keeps_its_address(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     place.run(grace=300)
     place.sandboxes = {A}  # it was just starting
     result = place.run(grace=0)
-    assert (result["released"], addresses(result["kept"])) == ([], ["10.244.1.5"])
+    assert (result["released"], addresses(result["kept"])) == ([], ["198.18.1.5"])
     place.sandboxes = set()
-    assert addresses(place.run(grace=300)["waiting"]) == ["10.244.1.5"]  # it begins anew
+    assert addresses(place.run(grace=300)["waiting"]) == ["198.18.1.5"]  # it begins anew
 
 
 def test_the_last_look_is_under_the_lock_and_counts(place):
-    place.lease("10.244.1.5", A)
-    place.lease("10.244.1.6", B)
+    place.lease("198.18.1.5", A)
+    place.lease("198.18.1.6", B)
     turns, locked = [], []
 
     def asked():
@@ -177,12 +178,12 @@ def test_the_last_look_is_under_the_lock_and_counts(place):
     place.asked = asked
     result = place.run()
     assert locked == [False, True]
-    assert (addresses(result["released"]), addresses(result["kept"])) == (["10.244.1.6"], ["10.244.1.5"])
+    assert (addresses(result["released"]), addresses(result["kept"])) == (["198.18.1.6"], ["198.18.1.5"])
 
 
 @pytest.mark.parametrize("change", ["given to another", "given to the same again", "gone", "namespace"])
 def test_a_lease_that_changes_in_between_is_not_released(place, change):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     turns = []
 
     def asked():
@@ -190,9 +191,9 @@ def test_a_lease_that_changes_in_between_is_not_released(place, change):
         if len(turns) == 2 or change == "namespace":
             return
         if change == "gone":
-            os.unlink(place.folder / "10.244.1.5")
+            os.unlink(place.folder / "198.18.1.5")
         else:
-            place.lease("10.244.1.5", A if "same" in change else C, age=5)
+            place.lease("198.18.1.5", A if "same" in change else C, age=5)
 
     place.asked = asked
     if change == "namespace":
@@ -201,36 +202,36 @@ def test_a_lease_that_changes_in_between_is_not_released(place, change):
         timer = threading.Timer(0.3, lambda: (place.result(A, "/proc/self/ns/net"), os.close(lock)))
         timer.start()
     assert place.run()["released"] == []
-    assert place.left() == ([] if change == "gone" else ["10.244.1.5"])
+    assert place.left() == ([] if change == "gone" else ["198.18.1.5"])
 
 
 def test_a_new_lease_of_an_old_address_begins_anew(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     place.run(grace=300)
     seen = json.loads(place.seen)
-    seen["seen"][str(place.folder)]["10.244.1.5"][3] -= 300
+    seen["seen"][str(place.folder)]["198.18.1.5"][3] -= 300
     place.seen = json.dumps(seen)
     assert place.run(check_mode=True, grace=300)["changed"]
-    place.lease("10.244.1.5", B)
-    assert addresses(place.run(grace=300)["waiting"]) == ["10.244.1.5"]
-    assert addresses(place.run(grace=300)["waiting"]) == ["10.244.1.5"]
+    place.lease("198.18.1.5", B)
+    assert addresses(place.run(grace=300)["waiting"]) == ["198.18.1.5"]
+    assert addresses(place.run(grace=300)["waiting"]) == ["198.18.1.5"]
 
 
 def entry(container_id=A, interface="eth0", modified=5.0, begin=0.0):
-    return {"10.244.1.5": [container_id, interface, modified, begin]}
+    return {"198.18.1.5": [container_id, interface, modified, begin]}
 
 
 @pytest.mark.parametrize(
     "damage",
     [
-        "{", "", "[]", {"boot": "another"}, {"seen": 5}, {"seen": {"FOLDER": 5}}, {"seen": {"FOLDER": {"10.244.1.5": [1]}}},
+        "{", "", "[]", {"boot": "another"}, {"seen": 5}, {"seen": {"FOLDER": 5}}, {"seen": {"FOLDER": {"198.18.1.5": [1]}}},
         {"seen": {"FOLDER": entry(begin=-1.0)}}, {"seen": {"FOLDER": entry(begin=1e12)}}, {"seen": {"FOLDER": entry(begin="x")}},
         {"seen": {"FOLDER": entry(container_id=B)}}, {"seen": {"FOLDER": entry(interface="net1")}}, {"seen": {"FOLDER": entry(modified=6.0)}},
     ],
 )  # fmt: skip
 def test_a_damaged_memory_only_makes_the_wait_longer(place, damage):
-    place.lease("10.244.1.5", A)
-    os.utime(place.folder / "10.244.1.5", (5.0, 5.0))
+    place.lease("198.18.1.5", A)
+    os.utime(place.folder / "198.18.1.5", (5.0, 5.0))
     place.run(grace=300)
     whole = {**json.loads(place.seen), "seen": {str(place.folder): entry()}}
     place.seen = json.dumps(whole)
@@ -241,53 +242,53 @@ def test_a_damaged_memory_only_makes_the_wait_longer(place, damage):
 
 
 def test_networks_do_not_forget_each_other_s_orphans(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     place.run(grace=1)
     (place.data_dir / "other").mkdir()
     place.run(network="other", grace=1)
-    place.run(grace=300, addresses=["10.244.1.9"])
+    place.run(grace=300, addresses=["198.18.1.9"])
     time.sleep(1)
-    assert addresses(place.run(grace=1)["released"]) == ["10.244.1.5"]
+    assert addresses(place.run(grace=1)["released"]) == ["198.18.1.5"]
 
 
 # A list that is given
 
 
 def test_a_given_list_takes_the_place_of_both(place):
-    place.lease("10.244.1.5", A, age=301)
-    place.lease("10.244.1.6", B, age=301)
-    place.lease("10.244.1.7", C, age=299)
+    place.lease("198.18.1.5", A, age=301)
+    place.lease("198.18.1.6", B, age=301)
+    place.lease("198.18.1.7", C, age=299)
     result = place.run(grace=300, sandboxes=[B[:12]])  # cut off, as docker ps prints it
-    assert addresses(result["released"]) == ["10.244.1.5"]
+    assert addresses(result["released"]) == ["198.18.1.5"]
     assert [(entry["address"], entry["reason"]) for entry in result["kept"]] == [
-        ("10.244.1.6", "its sandbox exists"), ("10.244.1.7", "it is younger than 300 s"),
+        ("198.18.1.6", "its sandbox exists"), ("198.18.1.7", "it is younger than 300 s"),
     ]  # fmt: skip
     assert not os.path.exists(_leases.SEEN)
 
 
 def test_a_lease_of_the_future_is_young(place):
-    place.lease("10.244.1.5", A, age=-3600)
-    assert addresses(place.run(grace=300, sandboxes=[])["kept"]) == ["10.244.1.5"]
+    place.lease("198.18.1.5", A, age=-3600)
+    assert addresses(place.run(grace=300, sandboxes=[])["kept"]) == ["198.18.1.5"]
 
 
 # The rest of the options
 
 
 def test_only_some_addresses(place):
-    for address, name in (("10.244.1.5", A), ("10.244.1.6", B), ("fd00::5", C)):
+    for address, name in (("198.18.1.5", A), ("198.18.1.6", B), ("fd00::5", C)):
         place.lease(address, name)
     place.sandboxes = {B}
-    result = place.run(addresses=["fd00:0::0005", "10.244.1.6", "10.9.9.9"])
-    assert (addresses(result["released"]), addresses(result["kept"]), result["waiting"]) == (["fd00::5"], ["10.244.1.6"], [])
-    assert place.left() == ["10.244.1.5", "10.244.1.6"]
+    result = place.run(addresses=["fd00:0::0005", "198.18.1.6", "10.9.9.9"])
+    assert (addresses(result["released"]), addresses(result["kept"]), result["waiting"]) == (["fd00::5"], ["198.18.1.6"], [])
+    assert place.left() == ["198.18.1.5", "198.18.1.6"]
 
 
 @pytest.mark.parametrize(("options", "released"), [({}, True), ({"grace": 300, "wait": True}, True), ({"grace": 300}, False), ({"sandboxes": []}, True)])
 def test_check_mode_says_it_and_touches_nothing(place, options, released):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     result = place.run(check_mode=True, **options)
-    assert (result["changed"], addresses(result["released"])) == (released, ["10.244.1.5"] if released else [])
-    assert place.left() == ["10.244.1.5"] and not os.path.exists(_leases.SEEN)
+    assert (result["changed"], addresses(result["released"])) == (released, ["198.18.1.5"] if released else [])
+    assert place.left() == ["198.18.1.5"] and not os.path.exists(_leases.SEEN)
 
 
 @pytest.mark.parametrize(
@@ -300,14 +301,14 @@ def test_check_mode_says_it_and_touches_nothing(place, options, released):
 def test_the_data_directory_is_that_of_the_network_s_file(place, name, text):
     (place.conf_dir / "00-broken.conf").write_text("{")
     (place.conf_dir / name).write_text(json.dumps(text).replace("DIR", f"{place.data_dir}/"))
-    place.lease("10.244.1.5", A)
-    assert place.run(data_dir=None)["changes"][0]["resource"] == f"lease:{place.folder}/10.244.1.5"
+    place.lease("198.18.1.5", A)
+    assert place.run(data_dir=None)["changes"][0]["resource"] == f"lease:{place.folder}/198.18.1.5"
 
 
 def test_a_relative_data_directory_has_to_be_told(place):
     config = {"name": "mynet", "type": "bridge", "ipam": {"type": "host-local", "dataDir": "networks"}}
     (place.conf_dir / "10-mynet.conf").write_text(json.dumps(config))
-    with pytest.raises(InputError, match="data_dir: is relative in the file of 'mynet', 'networks', to wherever the runtime was started"):
+    with pytest.raises(InputError, match="data_dir: 'networks' in the file of 'mynet' is not usable, a relative path counts from wherever"):
         place.run(data_dir=None)
 
 
@@ -332,9 +333,9 @@ def test_all_problems_are_told_together(place):
 
 @pytest.fixture
 def orphaned(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     yield place
-    assert place.left() == ["10.244.1.5"]
+    assert place.left() == ["198.18.1.5"]
 
 
 def test_no_runtime_is_an_error_that_says_where_it_was_looked_for(orphaned, monkeypatch):
@@ -388,7 +389,7 @@ def test_a_plugin_that_hangs_with_its_lock_is_not_waited_for_without_end(orphane
 
 
 def test_a_lock_that_is_a_pipe_is_not_waited_for(place):
-    place.lease("10.244.1.5", A)
+    place.lease("198.18.1.5", A)
     (place.folder / "lock").unlink()
     os.mkfifo(place.folder / "lock")
-    assert addresses(place.run()["released"]) == ["10.244.1.5"]
+    assert addresses(place.run()["released"]) == ["198.18.1.5"]

@@ -26,6 +26,21 @@ def test_output_of_a_program_that_fails_is_an_error_in_one_line():
     assert str(caught.value) == said
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Cannot download https://me:se%40cret@repo.example/x: 404", "Cannot download https://********@repo.example/x: 404"),
+        ("baseurl='http://token@h:80'; proxy=\"socks5://a:b@c\"", "baseurl='http://********@h:80'; proxy=\"socks5://********@c\""),
+        ("https://me:p@ss@repo.example/a@b", "https://********@repo.example/a@b"),
+        ("mail root@h, see https://h/x?y=a@b", "mail root@h, see https://h/x?y=a@b"),
+    ],
+)
+def test_no_password_of_a_url_gets_into_an_error(said, shown):
+    with pytest.raises(NodeError) as caught:
+        process.output(["sh", "-c", 'printf "%s" "$SAID" >&2; exit 1'], env={"SAID": said})
+    assert str(caught.value).endswith(f" failed with status 1: {shown}")
+
+
 @pytest.fixture
 def seen():
     """The signals that the block let through: a broken one must not end the tests."""

@@ -162,8 +162,11 @@ def test_many_orphans_are_counted_and_some_named():
 
 def test_networks_that_are_not_in_use_are_for_information():
     facts = facts_of({"type": "nowhere"})
-    facts.networks = [dataclasses.replace(facts.networks[0], in_use=False)]
+    other = dataclasses.replace(facts_of(name="other").networks[0], file="05-other.conflist")
+    facts.networks = [other, dataclasses.replace(facts.networks[0], in_use=False)]
     assert found(facts)["plugin-missing"]["severity"] == "info"
+    facts.networks = facts.networks[1:]
+    assert found(facts)["plugin-missing"]["severity"] == "error", "it may be why pods get none"
 
 
 def test_the_worst_comes_first():
