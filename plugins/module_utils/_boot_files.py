@@ -6,7 +6,9 @@
 
 """What the files of sysctl.d(5) and modprobe.d(5) come to at the next boot. Names and texts only; nothing is read here.
 
-Sources: sysctl.d(5), sysctl(8), modprobe.d(5); held against ``systemd-sysctl`` of systemd 252 and ``sysctl --system`` of procps 4.0.2.
+Sources: sysctl.d(5), sysctl(8), modprobe.d(5); held against ``systemd-sysctl`` of Debian 11, 12, 13 and sid (systemd 247 and newer) and
+``sysctl --system`` of Debian 12 and 13 (procps 4.0.2, 4.0.4). That of procps 3 knows no patterns, and that of sid lets patterns take keys
+out of other patterns; there, a line with a pattern is judged as systemd does.
 """
 
 from __future__ import annotations
