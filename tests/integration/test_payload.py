@@ -15,7 +15,7 @@ UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 #: module -> sections and resources that it needs of ours
 NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge"}, {"bridge", "dedup"}),
-    "masquerade": ({"masquerade"}, {"masquerade"}),
+    "masquerade": ({"masquerade", "firewall_backend"}, {"iptables_chain", "kubenet_rules", "masquerade_table"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf"}, {"file", "sysctl"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
@@ -23,9 +23,10 @@ NEEDS = {
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form"}),
-    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "networks", "bridged",
-                      "directory"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "masquerade", "package", "sysctl"}),
+    "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "firewall_backend",
+                      "networks", "bridged", "directory"},
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "file", "iptables_chain", "kubenet_rules", "masquerade_table",
+                      "package", "sysctl"}),
 }
 
 

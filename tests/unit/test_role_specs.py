@@ -72,5 +72,6 @@ def test_kubenet_has_the_options_of_bridge_and_masquerade():
     expected = {f"kubenet_{name}": option for name, option in taken({**masquerade.OPTIONS, **kubenet_bridge.OPTIONS}).items()}
     expected["kubenet_bridge"] = expected.pop("kubenet_name")
     expected["kubenet_pod_cidrs"]["default"] = []
+    expected["kubenet_adopt"]["default"] = ["kubenet"]
     expected["kubenet_force"] = taken(networks.OPTIONS)["force"]
     assert options == expected
