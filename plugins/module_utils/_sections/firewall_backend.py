@@ -43,9 +43,10 @@ class Seen:
 
     @functools.cached_property
     def chains(self) -> list[Chain]:
-        chains = firewall.nft_chains() if nft.speaks_json() else []
+        listed = nft.speaks_json()
+        chains = firewall.nft_chains() if listed else []
         for family in iptables.TOOLS:
-            if not chains and iptables.program("nft", family, "-save"):
+            if not listed and iptables.program("nft", family, "-save"):
                 chains += firewall.saved_nft_chains(family)
             if iptables.program("legacy", family, "-save"):
                 chains += firewall.legacy_chains(family)
@@ -98,11 +99,12 @@ def _automatic(families: t.Sequence[str], known: str | None, seen: Seen, run: Ru
     for backend in (default, *used):
         if backend in used:
             return Choice(backend, f"{used[backend]} is there")
-    if default in there and not (kind == "nft" and not seen.has_tables(default) and "iptables-legacy" in there and seen.has_tables("iptables-legacy")):
-        return Choice(default, f"the node's iptables is {default}, and neither kube-proxy nor a CNI plugin has rules yet")
-    if "iptables-legacy" in there and seen.has_tables("iptables-legacy"):
+    if known is None and "iptables-legacy" in there and seen.has_tables("iptables-legacy") and not seen.has_tables("iptables-nft"):
         return Choice("iptables-legacy", "legacy tables are in use, and iptables has none in nf_tables")
-    return Choice(there[0], "nothing else is installed" if len(there) == 1 else "it is installed")
+    if default in there:
+        return Choice(default, f"the node's iptables is {default}, and neither kube-proxy nor a CNI plugin has rules yet")
+    backend = NFTABLES if NFTABLES in there else there[0]
+    return Choice(backend, "nothing else is installed" if len(there) == 1 else "the node has no command iptables")
 
 
 def _is_left(known: str, default: str | None, used: t.Mapping[str, str]) -> bool:

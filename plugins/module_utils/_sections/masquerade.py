@@ -93,7 +93,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     adopted, left = _kubenet(families, "kubenet" in options["adopt"], run)
     wants += [Want(rules, None) for rules in adopted]  # behind ours, so that something masquerades at each instant
     left += _agents(families)
-    run.warnings += [f"{NAME}: {one['backend']} {one['text']}" for one in left]
+    run.warnings += [f"{NAME}: {one['text']}" for one in left]
     run.results[NAME] = {
         **{name: desired[name] for name in ("pod_cidrs", "non_masquerade_cidrs")},
         "backend": choice.backend.partition("-")[0],
@@ -185,8 +185,9 @@ def _kubenet(families: t.Iterable[str], adopt: bool, run: Run) -> tuple[list[kub
         if adopt and (state is not None or run.document.record(rules.id) is not None):
             adopted.append(rules)
         elif state is not None:
-            text = "has a rule of an old kubelet (kubenet: SNAT for outbound traffic from cluster), which masquerades beside ours; adopt: [kubenet]"
-            left.append({"backend": f"iptables-{rules.variant}", "family": rules.family, "text": f"{text} takes it over", "rules": _lines(state)})
+            text = f"{_tool(rules.variant, rules.family)} has rules of an old kubelet (kubenet: SNAT for outbound traffic from cluster)"
+            text += ", which masquerade beside ours; adopt: [kubenet] takes them over"
+            left.append({"backend": f"iptables-{rules.variant}", "family": rules.family, "text": text, "rules": _lines(state)})
     return adopted, left
 
 
@@ -195,6 +196,10 @@ def _readable(resource: kubenet_rules.KubenetRules) -> t.Any:
         return resource.read() if iptables.installed(resource.variant, resource.family) else None
     except NodeError:  # a table that iptables cannot show was not made by it
         return None
+
+
+def _tool(variant: str, family: str) -> str:
+    return f"{iptables.TOOLS[family]}-{variant}"
 
 
 def _lines(state: t.Mapping[str, t.Any]) -> list[str]:
@@ -216,7 +221,8 @@ def _agents(families: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
                 words = iptables.split(rule)
                 agent = AGENTS.get(words[-1])
                 if agent is not None and _concerns(words, pod):
-                    text = f"has the chain {words[-1]} of {agent}, which masquerades what pods send by a list of its own: the shorter list counts"
+                    text = f"{_tool(variant, family)} has the chain {words[-1]} of {agent}, which masquerades what pods send"
+                    text += " by a list of its own; what only one of the two lists excepts is masqueraded"
                     found.append({"backend": f"iptables-{variant}", "family": family, "text": text, "rules": [f"-A POSTROUTING {rule}"]})
     return found
 
@@ -240,7 +246,7 @@ def _concerns(words: t.Sequence[str], pod: str) -> bool:
 def _place(resource: Resource) -> str:
     """Where rules of ours are, for a person."""
     if isinstance(resource, OwnChain):
-        return f"{iptables.TOOLS[resource.family]}-{resource.variant}: {resource.kind.table} {resource.kind.chain}"
+        return f"{_tool(resource.variant, resource.family)}: {resource.kind.table} {resource.kind.chain}"
     return f"nft: {nft.FAMILIES[resource.family]} {masquerade_table.TABLE}" if isinstance(resource, masquerade_table.MasqueradeTable) else ""
 
 
