@@ -13,6 +13,7 @@ import time
 from concurrent import futures
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._sections import masquerade as section
 from testbed import CHECKOUT, NewFlows, Node, ProofError, diff_dumps, proof, wait_for
 
 IPV4, IPV6 = "10.244.1.0/24", "fd00:10:244:1::/64"
@@ -122,6 +123,19 @@ def test_a_node_without_any_rules_has_none_afterwards(node, backend, more):
         assert done(node.module("masquerade", ABSENT))
         assert not diff_dumps(found, rules_of(node))
         shell(node, "iptables-nft -t nat -A PREROUTING -p tcp -j ACCEPT", "iptables-nft -A INPUT -j ACCEPT")
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
+def test_what_the_document_holds_is_enough_to_make_the_same(node, backend):
+    """With nothing left to be found out: the options that the section makes of it mean what is there."""
+    kubenet_rules(node, "iptables-legacy", "10.0.0.0/8")
+    shell(node, "iptables-legacy -P FORWARD DROP")
+    masquerade(node, backend=backend, adopt=["kubenet"], accept_forwarded=True, non_masquerade_cidrs=["ip-masq-agent"])
+    desired = json.loads(node.read("/etc/kubenode-network/node.json"))["sections"]["masquerade"]["node"]["desired"]
+    options = section.resolved(desired)
+    assert options["backend"] in BACKENDS
+    result = node.module("masquerade", {name: value for name, value in options.items() if value is not None})
+    assert result["changed"] is False and result["masquerade"]["because"] == "it was asked for"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -96,15 +96,21 @@ def parts(options: Options, run: Run) -> list[Part]:
     run.warnings += [f"{NAME}: {one['text']}" for one in left]
     run.results[NAME] = {
         **{name: desired[name] for name in ("pod_cidrs", "non_masquerade_cidrs")},
+        **_shown_choice(choice, wants),
+        "adopted": [_shown(rules, run) for rules in adopted],
+        "others": [{key: one[key] for key in ("backend", "family", "rules")} for one in left],
+    }
+    return [Part(NAME, INSTANCE, desired, wants, revive)]
+
+
+def _shown_choice(choice: backends.Choice, wants: t.Sequence[Want]) -> dict[str, t.Any]:
+    return {
         "backend": choice.backend.partition("-")[0],
         "variant": backends.variant(choice.backend),
         "because": choice.because,
         "random_fully": any(_is_random(want) for want in wants),
         "chains": [_place(want.resource) for want in wants if _place(want.resource)],
-        "adopted": [_shown(rules, run) for rules in adopted],
-        "others": [{key: one[key] for key in ("backend", "family", "rules")} for one in left],
     }
-    return [Part(NAME, INSTANCE, desired, wants, revive)]
 
 
 def _masquerade_wants(backend: str, family: str, pod: str, excepted: t.Sequence[cidr.Network]) -> list[Want]:
