@@ -63,8 +63,21 @@ class Seen:
         return any(chain.backend == variant(backend) and chain.table in ("nat", "filter", "mangle") for chain in self.chains)
 
 
-def choose(asked: str, families: t.Sequence[str], known: str | None, seen: Seen, run: Run) -> Choice | None:
-    """The backend for all families. ``known`` is the one that holds our rules by now. None when ``run.problems`` says why."""
+class Known(t.NamedTuple):
+    """The backend that holds our rules by now, and what the node's iptables was when it was chosen."""
+
+    backend: str | None
+    alternative: str | None
+
+
+def alternative(families: t.Sequence[str]) -> str | None:
+    """The backend that the node's command iptables is; None without it."""
+    kind = iptables.default_variant(families[0])
+    return f"iptables-{kind}" if kind else None
+
+
+def choose(asked: str, families: t.Sequence[str], known: Known, seen: Seen, run: Run) -> Choice | None:
+    """The backend for all families. None when ``run.problems`` says why."""
     if asked == "auto":
         return _automatic(families, known, seen, run)
     backend: str | None = asked
@@ -84,15 +97,14 @@ def choose(asked: str, families: t.Sequence[str], known: str | None, seen: Seen,
     return Choice(backend, "it was asked for" if backend == asked else f"the node's iptables is {backend}")
 
 
-def _automatic(families: t.Sequence[str], known: str | None, seen: Seen, run: Run) -> Choice | None:
+def _automatic(families: t.Sequence[str], before: Known, seen: Seen, run: Run) -> Choice | None:
     there = [backend for backend in BACKENDS if usable(backend, families)]
     if not there:
         run.refuse("backend", "auto finds neither iptables nor nft on this node (expected one of them: Debian's package iptables or nftables)")
         return None
     used = {backend: name for backend in there for name in [seen.used_by(backend)] if name}
-    kind = iptables.default_variant(families[0])
-    default = f"iptables-{kind}" if kind else None
-    if known in there and not _is_left(known, default, used):
+    default, known = alternative(families), before.backend
+    if known in there and not _is_left(before, default, used):
         return Choice(known, f"{used[known]} is there, too" if known in used else "it was chosen before, and nothing speaks for another one")
     if used.get(NFTABLES) == "kube-proxy":
         return Choice(NFTABLES, "kube-proxy uses nftables")
@@ -107,9 +119,10 @@ def _automatic(families: t.Sequence[str], known: str | None, seen: Seen, run: Ru
     return Choice(backend, "nothing else is installed" if len(there) == 1 else "the node has no command iptables")
 
 
-def _is_left(known: str, default: str | None, used: t.Mapping[str, str]) -> bool:
+def _is_left(before: Known, default: str | None, used: t.Mapping[str, str]) -> bool:
     """Whether there is a reason to leave the backend that was chosen before: others use another one, and not this one; or
-    the node's iptables, by which they make their next rules, is another variant by now."""
-    if used and known not in used:
+    the node's iptables, by which they make their next rules, became another variant."""
+    if used and before.backend not in used:
         return True
-    return variant(known) is not None and default not in (None, known) and (default in used or not used)
+    moved = default not in (None, before.backend, before.alternative) and before.backend != NFTABLES
+    return moved and (default in used or not used)

@@ -66,7 +66,7 @@ def _excepted(options: Options) -> tuple[list[cidr.Network], list[Problem]]:
 
 def resolved(desired: t.Mapping[str, t.Any]) -> Options:
     """The options that make the same with nothing left to be found out."""
-    return {**{name: option.get("default") for name, option in OPTIONS.items()}, **desired}
+    return {name: desired.get(name, option.get("default")) for name, option in OPTIONS.items()}
 
 
 def parts(options: Options, run: Run) -> list[Part]:
@@ -75,7 +75,8 @@ def parts(options: Options, run: Run) -> list[Part]:
     pods = cidr.check_pod_cidrs(options["pod_cidrs"], "pod_cidrs")[0]
     families = {f"ipv{pod.version}": str(pod) for pod in pods}
     seen = backends.Seen()
-    known = (run.document.desired(NAME, INSTANCE) or {}).get("backend")
+    before = run.document.desired(NAME, INSTANCE) or {}
+    known = backends.Known(before.get("backend"), before.get("alternative"))
     choice = backends.choose(options["backend"], list(families), known, seen, run)
     if choice is None:
         return []
@@ -84,6 +85,7 @@ def parts(options: Options, run: Run) -> list[Part]:
         "pod_cidrs": [str(pod) for pod in pods],
         "non_masquerade_cidrs": [str(net) for net in excepted],
         "backend": choice.backend,
+        "alternative": backends.alternative(list(families)),
         "adopt": sorted(set(options["adopt"])),
         "accept_forwarded": options["accept_forwarded"],
     }
