@@ -449,8 +449,10 @@ options:
   non_masquerade_cidrs:
     description:
       - Destinations that see the address of the pod itself, because they know the way back to it.
-      - Everything else sees the address of the node. The pods' own ranges, O(cluster_cidrs), link-local and multicast destinations
-        are never masqueraded.
+      - Everything else sees the address of the node. The pods' own ranges, O(cluster_cidrs), O(node_cidrs), link-local and multicast
+        destinations are never masqueraded.
+      - The word V(ip-masq-agent) in the list stands for what C(ip-masq-agent) excepts without a configuration, V(10.0.0.0/8),
+        V(172.16.0.0/12) and V(192.168.0.0/16).
       - Required unless O(cluster_cidrs) is given. With an empty list, everything outside of the pods' own ranges is masqueraded.
     type: list
     elements: str
@@ -459,9 +461,45 @@ options:
       - The ranges of all pods of the cluster. Added to O(non_masquerade_cidrs).
     type: list
     elements: str
+  node_cidrs:
+    description:
+      - The addresses of the cluster's nodes, each alone or with a prefix length, or the networks they are in. Added to
+        O(non_masquerade_cidrs), because between pods and nodes Kubernetes expects no other addresses than their own.
+      - The roles P(kubenode.network.node_network#role) and P(kubenode.network.kubenet#role) fill it from the inventory.
+    type: list
+    elements: str
+  backend:
+    description:
+      - Where the rules are. V(nftables) is a table of their own in nftables, V(iptables) a chain of their own in the variant of iptables
+        that the node's command C(iptables) is, and V(iptables-nft) and V(iptables-legacy) are the variants by name.
+      - V(auto) is what kube-proxy and the CNI plugins of the node use. Where there is nothing of them yet, it is V(iptables) if that is
+        installed, else V(nftables). It stays what it was as long as it can be used and nothing speaks for another one, such as rules of
+        others in that one alone, or another variant by the name of C(iptables). RV(masquerade.because) says what decided.
+      - When it changes, the new rules are there before the old ones go, so that no packet leaves with the address of a pod.
+    type: str
+    choices: [auto, iptables, iptables-nft, iptables-legacy, nftables]
+    default: auto
+  adopt:
+    description:
+      - Whose rules are taken over. V(kubenet) are those with the comment C(kubenet: SNAT for outbound traffic from cluster), which an old
+        kubelet left in either variant of iptables, several of them if its C(--non-masquerade-cidr) was changed. They go when ours are
+        there, and are given back to their place with O(state=absent), or when they are no longer to be taken over.
+      - Otherwise they stay and are named in a warning. As long as they are there, they masquerade what O(non_masquerade_cidrs) excepts.
+    type: list
+    elements: str
+    choices: [kubenet]
+    default: []
+  accept_forwarded:
+    description:
+      - Whether packets from and to the pods' ranges are accepted where hosts drop what they forward, as Docker, ufw and firewalld make them.
+      - The rules are in a chain of their own, V(KUBENODE-FORWARD), at the end of C(FORWARD), or before a rule there that drops everything.
+        They are in O(backend) if that is a variant of iptables, and in each variant whose policy is to drop. The policy stays what it is.
+      - What a table of nftables drops, such as that of firewalld, cannot be accepted in another table. A warning names it.
+    type: bool
+    default: false
   state:
     description:
-      - V(present) writes the rules, into a chain of their own for each family. V(absent) takes them away.
+      - V(present) writes the rules, into a chain or table of their own for each family. V(absent) takes them away.
     type: str
     choices: [present, absent]
     default: present

@@ -12,8 +12,10 @@ short_description: Let pods reach the outside by the node's address
 version_added: 0.1.0
 description:
   - Masquerades packets from the node's pods to destinations that do not know the way back to a pod.
-  - The rules are in a chain of their own, V(KUBENODE-MASQ) in the table C(nat) of iptables and ip6tables, which is replaced in one
-    transaction. Rules of others, and their order, stay as they are.
+  - The rules are in a chain of their own, V(KUBENODE-MASQ) in the table C(nat) of iptables and ip6tables, or in a table of their own,
+    V(kubenode_masquerade), of nftables. They are one thing, replaced in one transaction. Rules of others, and their order, stay as they are.
+  - Anything else in that chain or table, another order, and jumps to the chain that are missing, doubled, elsewhere, or behind a rule that
+    accepts everything from the pods, are differences that the next run finds and mends.
   - Only packets from the node's own pod ranges are sent through the chain.
 extends_documentation_fragment:
   - kubenode.network._attributes
@@ -22,7 +24,7 @@ extends_documentation_fragment:
   - kubenode.network._sections.masquerade
   - kubenode.network._sections.document
 requirements:
-  - iptables, and ip6tables for an IPv6 range (Debian has both in the package C(iptables))
+  - iptables, and ip6tables for an IPv6 range (Debian has both in the package C(iptables)), or nft with JSON (package C(nftables))
 seealso:
   - module: kubenode.network.pod_cidr
     description: Ranges for the pods of each node, out of the cluster's.
@@ -51,6 +53,20 @@ EXAMPLES = r"""
     pod_cidrs: ["10.244.1.0/24"]
     non_masquerade_cidrs: []
 
+- name: Except the nodes and all private ranges, on a node where nothing uses iptables
+  kubenode.network.masquerade:
+    pod_cidrs: ["10.244.1.0/24"]
+    node_cidrs: ["192.0.2.10", "192.0.2.11"]
+    non_masquerade_cidrs: [ip-masq-agent]
+    backend: nftables
+
+- name: Take over from an old kubelet, on a host whose firewall drops what is forwarded
+  kubenode.network.masquerade:
+    pod_cidrs: ["10.244.1.0/24"]
+    cluster_cidrs: ["10.244.0.0/16"]
+    adopt: [kubenet]
+    accept_forwarded: true
+
 - name: Take the rules away
   kubenode.network.masquerade:
     state: absent
@@ -73,7 +89,7 @@ changes:
     resource:
       description: What was changed, as its kind and name.
       type: str
-      sample: masquerade:ipv6
+      sample: masquerade:iptables-nft/ipv6
     before:
       description: The state that was found. V(null) if it was not there.
       type: raw
@@ -86,20 +102,20 @@ changes:
           - -d fd00:10:244::/48 -j RETURN
           - -d fe80::/10 -j RETURN
           - -d ff00::/8 -j RETURN
-          - -j MASQUERADE
+          - -j MASQUERADE --random-fully
         jumps:
-          - '-s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+          - 'POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
   sample:
-    - resource: masquerade:ipv6
+    - resource: masquerade:iptables-nft/ipv6
       before: null
       after:
         rules:
           - -d fd00:10:244::/48 -j RETURN
           - -d fe80::/10 -j RETURN
           - -d ff00::/8 -j RETURN
-          - -j MASQUERADE
+          - -j MASQUERADE --random-fully
         jumps:
-          - '-s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+          - 'POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
 diff:
   description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
   returned: success
@@ -109,11 +125,11 @@ diff:
     before_header:
       description: What was changed, with V((absent\)) if it was not there.
       type: str
-      sample: masquerade:ipv6 (absent)
+      sample: masquerade:iptables-nft/ipv6 (absent)
     after_header:
       description: What was changed, with V((absent\)) if it is gone.
       type: str
-      sample: masquerade:ipv6
+      sample: masquerade:iptables-nft/ipv6
     before:
       description: The state that was found.
       type: str
@@ -126,17 +142,17 @@ diff:
         -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
         -A KUBENODE-MASQ -d fe80::/10 -j RETURN
         -A KUBENODE-MASQ -d ff00::/8 -j RETURN
-        -A KUBENODE-MASQ -j MASQUERADE
+        -A KUBENODE-MASQ -j MASQUERADE --random-fully
   sample:
-    - before_header: masquerade:ipv6 (absent)
-      after_header: masquerade:ipv6
+    - before_header: masquerade:iptables-nft/ipv6 (absent)
+      after_header: masquerade:iptables-nft/ipv6
       before: ""
       after: |
         -A POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
         -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
         -A KUBENODE-MASQ -d fe80::/10 -j RETURN
         -A KUBENODE-MASQ -d ff00::/8 -j RETURN
-        -A KUBENODE-MASQ -j MASQUERADE
+        -A KUBENODE-MASQ -j MASQUERADE --random-fully
 masquerade:
   description: What is masqueraded now.
   returned: success and O(state=present)
@@ -152,9 +168,77 @@ masquerade:
       type: list
       elements: str
       sample: ["10.244.0.0/16", "fd00:10:244::/48"]
+    backend:
+      description: V(iptables) or V(nftables), also when it was V(auto).
+      type: str
+      sample: iptables
+    variant:
+      description: The variant of iptables, V(nft) or V(legacy). V(null) with nftables.
+      type: str
+      sample: nft
+    because:
+      description: What decided for them.
+      type: str
+      sample: KUBE-SERVICES is there
+    random_fully:
+      description: Whether source ports are chosen at random, so that flows at the same time do not race for one. Old iptables cannot.
+      type: bool
+      sample: true
+    chains:
+      description: Where the rules are. The program that shows them, the table and the chain; for nftables, the family and the table.
+      type: list
+      elements: str
+      sample: ["iptables-nft: nat KUBENODE-MASQ", "ip6tables-nft: nat KUBENODE-MASQ"]
+    adopted:
+      description: Rules of others that were taken over, and will be given back.
+      type: list
+      elements: dict
+      contains:
+        backend:
+          description: The variant of iptables.
+          type: str
+          sample: iptables-nft
+        family:
+          description: V(ipv4) or V(ipv6).
+          type: str
+          sample: ipv4
+        rules:
+          description: The rules as iptables-save shows them, in order.
+          type: list
+          elements: str
+          sample: ["-A POSTROUTING -j MASQUERADE"]
+      sample: []
+    others:
+      description:
+        - Rules of others that masquerade packets from pods as well and were left alone. Those of an old kubelet, and the jumps to chains of
+          C(ip-masq-agent), C(kindnet) and GCE.
+      type: list
+      elements: dict
+      contains:
+        backend:
+          description: The variant of iptables.
+          type: str
+          sample: iptables-nft
+        family:
+          description: V(ipv4) or V(ipv6).
+          type: str
+          sample: ipv4
+        rules:
+          description: The rules as iptables-save shows them, in order.
+          type: list
+          elements: str
+          sample: ["-A POSTROUTING -j MASQUERADE"]
+      sample: []
   sample:
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     non_masquerade_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+    backend: iptables
+    variant: nft
+    because: KUBE-SERVICES is there
+    random_fully: true
+    chains: ["iptables-nft: nat KUBENODE-MASQ", "ip6tables-nft: nat KUBENODE-MASQ"]
+    adopted: []
+    others: []
 problems:
   description: Everything that is wrong with the options, found together. The message has the same as one line.
   returned: when an option is wrong

@@ -417,9 +417,77 @@ masquerade:
       type: list
       elements: str
       sample: ["10.244.0.0/16", "fd00:10:244::/48"]
+    backend:
+      description: V(iptables) or V(nftables), also when it was V(auto).
+      type: str
+      sample: iptables
+    variant:
+      description: The variant of iptables, V(nft) or V(legacy). V(null) with nftables.
+      type: str
+      sample: nft
+    because:
+      description: What decided for them.
+      type: str
+      sample: KUBE-SERVICES is there
+    random_fully:
+      description: Whether source ports are chosen at random, so that flows at the same time do not race for one. Old iptables cannot.
+      type: bool
+      sample: true
+    chains:
+      description: Where the rules are. The program that shows them, the table and the chain; for nftables, the family and the table.
+      type: list
+      elements: str
+      sample: ["iptables-nft: nat KUBENODE-MASQ", "ip6tables-nft: nat KUBENODE-MASQ"]
+    adopted:
+      description: Rules of others that were taken over, and will be given back.
+      type: list
+      elements: dict
+      contains:
+        backend:
+          description: The variant of iptables.
+          type: str
+          sample: iptables-nft
+        family:
+          description: V(ipv4) or V(ipv6).
+          type: str
+          sample: ipv4
+        rules:
+          description: The rules as iptables-save shows them, in order.
+          type: list
+          elements: str
+          sample: ["-A POSTROUTING -j MASQUERADE"]
+      sample: []
+    others:
+      description:
+        - Rules of others that masquerade packets from pods as well and were left alone. Those of an old kubelet, and the jumps to chains of
+          C(ip-masq-agent), C(kindnet) and GCE.
+      type: list
+      elements: dict
+      contains:
+        backend:
+          description: The variant of iptables.
+          type: str
+          sample: iptables-nft
+        family:
+          description: V(ipv4) or V(ipv6).
+          type: str
+          sample: ipv4
+        rules:
+          description: The rules as iptables-save shows them, in order.
+          type: list
+          elements: str
+          sample: ["-A POSTROUTING -j MASQUERADE"]
+      sample: []
   sample:
     pod_cidrs: ["10.244.1.0/24", "fd00:10:244:1::/64"]
     non_masquerade_cidrs: ["10.244.0.0/16", "fd00:10:244::/48"]
+    backend: iptables
+    variant: nft
+    because: KUBE-SERVICES is there
+    random_fully: true
+    chains: ["iptables-nft: nat KUBENODE-MASQ", "ip6tables-nft: nat KUBENODE-MASQ"]
+    adopted: []
+    others: []
 boot_service:
   description: What brings the network back.
   returned: success and the section is present

@@ -302,8 +302,21 @@ CASES = {
             ({"non_masquerade_cidrs": None}, "non_masquerade_cidrs: is required unless cluster_cidrs is given"),
             ({"non_masquerade_cidrs": ["::ffff:10.0.0.0/104"]}, "non_masquerade_cidrs[0]: '::ffff:10.0.0.0/104' is an IPv4 range written as IPv6"),
             ({"non_masquerade_cidrs": ["10.0.0.0/8", "x"]}, "non_masquerade_cidrs[1]: 'x' is not a CIDR"),
+            ({"non_masquerade_cidrs": ["ip-masq-agents"]}, "non_masquerade_cidrs[0]: 'ip-masq-agents' is not a CIDR"),
         ],
-        "cluster_cidrs": [({"cluster_cidrs": ["10.0.0.1/8"]}, "cluster_cidrs[0]: '10.0.0.1/8' has host bits")],
+        "cluster_cidrs": [
+            ({"cluster_cidrs": ["10.0.0.1/8"]}, "cluster_cidrs[0]: '10.0.0.1/8' has host bits"),
+            ({"cluster_cidrs": ["ip-masq-agent"]}, "cluster_cidrs[0]: 'ip-masq-agent' is not a CIDR"),
+        ],
+        "node_cidrs": [
+            ({"node_cidrs": ["192.0.2.10", "node-2"]}, "node_cidrs[1]: 'node-2' is not a CIDR"),
+            ({"node_cidrs": ["192.0.2.10", "192.0.2.10/32"]}, "node_cidrs[1]: '192.0.2.10/32' is given twice (expected only node_cidrs[0])"),
+            ({"node_cidrs": ["192.0.2.010"]}, "node_cidrs[0]: '192.0.2.010' is not a CIDR"),
+            ({"node_cidrs": ["fe80::1%eth0"]}, "node_cidrs[0]: 'fe80::1%eth0' is not a CIDR"),
+        ],
+        "backend": [({"backend": "ipfw"}, "value of backend must be one of: auto, iptables, iptables-nft, iptables-legacy, nftables")],
+        "adopt": [({"adopt": ["flannel"]}, "value of adopt must be one or more of: kubenet. Got no match for: flannel")],
+        "accept_forwarded": [({"accept_forwarded": "perhaps"}, "accept_forwarded")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "sysctl_bridge_nf": {

@@ -101,7 +101,7 @@ def test_drift_is_found_and_mended(plugin_node):
     breakages = {
         "sysctl:net/ipv4/ip_forward": ["sysctl", "-qw", "net.ipv4.ip_forward=0"],
         "bridge:cbr0": ["ip", "addr", "add", "10.9.9.9/32", "dev", "cbr0"],
-        "masquerade:ipv4": ["iptables", "-t", "nat", "-I", "KUBENODE-MASQ", "-j", "MASQUERADE"],
+        "masquerade:iptables-nft/ipv4": ["iptables", "-t", "nat", "-I", "KUBENODE-MASQ", "-j", "MASQUERADE"],
         "file:/etc/cni/net.d/10-kubenet.conflist": ["chmod", "0666", "/etc/cni/net.d/10-kubenet.conflist"],
     }
     more = [
@@ -109,10 +109,10 @@ def test_drift_is_found_and_mended(plugin_node):
         ("bridge:cbr0", ["ip", "link", "set", "cbr0", "down"]),
         ("bridge:cbr0", ["ip", "link", "set", "cbr0", "promisc", "on"]),
         ("bridge:cbr0", ["ip", "link", "del", "cbr0"]),
-        ("masquerade:ipv4", ["iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.244.1.0/24", "-j", "KUBENODE-MASQ"]),
-        ("masquerade:ipv4", ["iptables", "-t", "nat", "-D", "KUBENODE-MASQ", "1"]),
-        ("masquerade:ipv4", ["iptables", "-t", "nat", "-F"]),
-        ("masquerade:ipv6", ["ip6tables", "-t", "nat", "-F", "POSTROUTING"]),
+        ("masquerade:iptables-nft/ipv4", ["iptables", "-t", "nat", "-A", "POSTROUTING", "-s", "10.244.1.0/24", "-j", "KUBENODE-MASQ"]),
+        ("masquerade:iptables-nft/ipv4", ["iptables", "-t", "nat", "-D", "KUBENODE-MASQ", "1"]),
+        ("masquerade:iptables-nft/ipv4", ["iptables", "-t", "nat", "-F"]),
+        ("masquerade:iptables-nft/ipv6", ["ip6tables", "-t", "nat", "-F", "POSTROUTING"]),
         ("file:/etc/sysctl.d/99-kubenode-network.conf", ["rm", "/etc/sysctl.d/99-kubenode-network.conf"]),
         ("file:/etc/cni/net.d/10-kubenet.conflist", ["sed", "-i", "s/1450/1500/", "/etc/cni/net.d/10-kubenet.conflist"]),
     ]

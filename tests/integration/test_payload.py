@@ -16,7 +16,7 @@ UTILS = "ansible_collections/kubenode/network/plugins/module_utils/"
 NEEDS = {
     "kubenet_bridge": ({"kubenet_bridge", "bridge_dedup", "bridge_pods", "unmanaged"}, {"bridge", "dedup", "dropin", "file", "hairpin"}),
     "boot_service": ({"boot_service"}, {"dropin", "file"}),
-    "masquerade": ({"masquerade"}, {"masquerade"}),
+    "masquerade": ({"masquerade", "firewall_backend"}, {"iptables_chain", "kubenet_rules", "masquerade_table"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl", "udev"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
@@ -25,9 +25,9 @@ NEEDS = {
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "bridge_dedup", "bridge_pods",
-                      "masquerade", "networks", "bridged", "directory", "boot_service", "unmanaged"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "masquerade", "package", "sysctl",
-                      "taken_over", "udev"}),
+                      "masquerade", "firewall_backend", "networks", "bridged", "directory", "boot_service", "unmanaged"},
+                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "iptables_chain", "kubenet_rules",
+                      "masquerade_table", "package", "sysctl", "taken_over", "udev"}),
 }
 
 

@@ -70,6 +70,33 @@ def test_a_fixed_pod_cidr_wins_over_allocation(node):
     assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == PODS
 
 
+INVENTORY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.add_host: {name: "{{ item[0] }}", groups: "{{ item[1] }}", ansible_host: "{{ item[2] }}"}
+      loop: [[bastion, other, 192.0.2.99], [b, GROUP, 192.0.2.20], [c, GROUP, "2001:db8::20"], [d, GROUP, d.example], [e, GROUP, 127.0.0.1]]
+    - ansible.builtin.add_host: {name: 192.0.2.30, groups: GROUP}
+    - ansible.builtin.include_role: {name: kubenode.network.kubenet}
+"""
+
+
+@pytest.mark.parametrize(("group", "more", "nodes"), [
+    ("kube_node", {}, ["192.0.2.20/32", "192.0.2.30/32", "2001:db8::20/128"]),
+    ("k8s_cluster", {}, ["192.0.2.20/32", "192.0.2.30/32", "2001:db8::20/128"]),
+    ("mine", {}, ["192.0.2.20/32", "192.0.2.30/32", "192.0.2.99/32", "2001:db8::20/128"]),
+    ("kube_node", {"kubenet_node_cidrs": ["192.0.2.0/24"]}, ["192.0.2.0/24"]),
+    ("kube_node", {"kubenet_node_cidrs": []}, []),
+])
+def test_pods_and_nodes_of_the_inventory_talk_by_their_own_addresses(plugin_node, group, more, nodes):
+    variables = {"kubenet_pod_cidrs": PODS[:1], "kubenet_cluster_cidrs": CLUSTER[:1], "kubenet_backend": "nftables", **more}
+    play = plugin_node.playbook(INVENTORY.replace("GROUP", group), variables)
+    assert play.rc == 0, play.stdout + play.stderr
+    desired = documented(plugin_node)["masquerade"]["node"]["desired"]
+    assert sorted(desired["non_masquerade_cidrs"]) == sorted([*CLUSTER[:1], *nodes])
+    assert (desired["backend"], desired["adopt"]) == ("nftables", ["kubenet"])
+
+
 def test_single_roles_make_a_node_and_take_it_back(node):
     before = node.dump()
     order = "kubenode.network.install_cni, kubenode.network.kubenet, kubenode.network.configure_cni"

@@ -27,7 +27,7 @@ OTHER = {
     "cni_plugins": {**NODE["cni_plugins"], "plugins": ["bridge", "host-local", "loopback", "portmap", "tuning"]},
     "sysctl_bridge_nf": {"bridge_nf_call_arptables": False},
     "kubenet_bridge": {"pod_cidrs": ["10.244.2.0/24"], "mtu": "1400", "hairpin_mode": "promiscuous-bridge"},
-    "masquerade": {"non_masquerade_cidrs": ["10.0.0.0/8"]},
+    "masquerade": {"non_masquerade_cidrs": ["10.0.0.0/8"], "backend": "nftables", "adopt": ["kubenet"], "accept_forwarded": True},
 }
 REMOVED = {name: {"state": "absent"} for name in NODE}
 
@@ -71,6 +71,8 @@ class PausedRun:
 @pytest.mark.parametrize(("before", "after"), [(None, NODE), (NODE, OTHER), (NODE, REMOVED)], ids=["first run", "change", "removal"])
 def test_failure_at_every_step_leaves_the_node_as_it_was(node, before, after, when):
     node.add_foreign()
+    rule = "-m comment --comment 'kubenet: SNAT for outbound traffic from cluster' -m addrtype ! --dst-type LOCAL ! -d 10.0.0.0/8 -j MASQUERADE"
+    node.run(["sh", "-c", f"iptables -t nat -I POSTROUTING {rule}; iptables -P FORWARD DROP"])
     if before:
         assert "error" not in run(node, before)
     start = node.dump()

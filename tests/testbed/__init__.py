@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import traffic as proof
 from .ansible import ModuleCrash, Play
 from .dump import diff_dumps
+from .flows import NewFlows
 from .node import Node
 from .outside import Outside
 from .paths import CHECKOUT, COLLECTIONS, link_collection
@@ -16,6 +17,6 @@ from .space import CommandError, Place, wait_for
 from .traffic import ProofError, Server
 
 __all__ = [
-    "CHECKOUT", "COLLECTIONS", "CommandError", "ModuleCrash", "NetworkError", "Node", "Outside", "Place", "Play", "PluginError", "Pod",
+    "CHECKOUT", "COLLECTIONS", "CommandError", "ModuleCrash", "NetworkError", "NewFlows", "Node", "Outside", "Place", "Play", "PluginError", "Pod",
     "ProofError", "Server", "diff_dumps", "link_collection", "load_network", "network_files", "proof", "wait_for",
 ]

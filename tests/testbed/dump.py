@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import time
@@ -68,13 +69,13 @@ def _awaits_address(link: dict[str, Any]) -> bool:
 
 def _outputs() -> dict[str, str]:
     """All commands at the same time: each spends its time waiting for the kernel."""
-    commands = {**_COMMANDS, **{name: [name] for name in _SAVES}}
+    commands = {**_COMMANDS, **{name: [name] for name in _SAVES if shutil.which(name)}}
     for name, names_file in _LEGACY.items():
         # Only where tables exist: a table is made by asking for it.
-        if os.path.exists(names_file) and _read(names_file):
+        if os.path.exists(names_file) and _read(names_file) and shutil.which(name):
             commands[name] = [name]
     started = {name: subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for name, argv in commands.items()}
-    texts = dict.fromkeys(_LEGACY, "")
+    texts = dict.fromkeys((*_LEGACY, *_SAVES), "")
     for name, process in started.items():
         out, err = process.communicate()
         if process.returncode:

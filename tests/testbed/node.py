@@ -79,16 +79,21 @@ class Node(Space):
         """Put other people's rules, links, addresses, routes and files on the node (foreign.py)."""
         foreign.add(self)
 
+    def hide(self, *programs: str) -> None:
+        """Be a node on which programs are not installed, nor others that are the same file by another name."""
+        for program in programs:
+            path = self.run(["sh", "-c", 'readlink --canonicalize-existing "$(command -v "$1")"', "sh", program]).stdout.strip()
+            self.run(["mount", "--bind", "/dev/null", path])
+
+    def use_iptables(self, variant: str) -> None:
+        """Let `iptables` and its relatives be the nft or the legacy variant, as the administrator of a Debian node does."""
+        for tool in ("iptables", "ip6tables"):
+            self.run(["update-alternatives", "--set", tool, f"/usr/sbin/{tool}-{variant}"])
+
     def install_plugins(self, src: str = "/usr/lib/cni", dest: str = "/opt/cni/bin") -> None:
         """Copy the reference plugins, as a hand-made installation would have."""
         self.run(["mkdir", "-p", dest])
         self.run(["cp", "--archive", f"{src}/.", dest])
-
-    def use_iptables(self, variant: str) -> None:
-        """Let iptables and its relatives be those of a variant, nft or legacy, as update-alternatives does."""
-        for name in ("iptables", "ip6tables"):
-            for program in ("", "-save", "-restore"):
-                self.run(["ln", "-sfn", f"/usr/sbin/{name}-{variant}{program}", f"/etc/alternatives/{name}{program}"])
 
     def pod(self, name: str, network: str | None = None, capabilities: dict[str, Any] | None = None, ifname: str = "eth0") -> Pod:
         """Start a pod through the real plugins (pod.py); network: a file to use in place of the one a runtime takes."""

@@ -77,6 +77,7 @@ def test_kubenet_has_the_options_of_bridge_and_masquerade():
     expected["kubenet_bridge"] = expected.pop("kubenet_name")
     expected["kubenet_pod_cidrs"]["default"] = []
     expected["kubenet_boot_service"] = {"type": "bool", "default": True}
+    expected["kubenet_adopt"]["default"] = ["kubenet"]
     expected["kubenet_force"] = taken(networks.OPTIONS)["force"]
     limits = options.pop("kubenet_bandwidth")
     assert options == expected

@@ -82,14 +82,18 @@ def _fault(value: str) -> str:
     return f"{value!r} is not a CIDR (expected e.g. {EXAMPLES[6 if ':' in value else 4]})"
 
 
-def check_cidrs(values: object, path: str) -> tuple[list[Network], list[Problem]]:
-    """Any number of CIDRs of any family, in the order given. They may overlap; the same one twice is a mistake."""
+def check_cidrs(values: object, path: str, named: t.Mapping[str, t.Sequence[str]] | None = None) -> tuple[list[Network], list[Problem]]:
+    """Any number of CIDRs of any family, in the order given. They may overlap; the same one twice is a mistake. A word of
+    ``named`` stands for its CIDRs."""
     networks: list[Network] = []
     problems: list[Problem] = []
     seen: dict[Network, int] = {}
     if not isinstance(values, (list, tuple)):
         return [], [Problem(path, f"{values!r} is not a list (expected a list of CIDRs, e.g. [{EXAMPLES[4]}])")]
     for index, value in enumerate(values):
+        if isinstance(value, str) and value in (named or {}):
+            networks += [ipaddress.ip_network(one) for one in (named or {})[value]]
+            continue
         network, wrong = parse_cidr(value, f"{path}[{index}]")
         problems += wrong
         if network is None:
@@ -102,6 +106,21 @@ def check_cidrs(values: object, path: str) -> tuple[list[Network], list[Problem]
         seen[network] = index
         networks.append(network)
     return networks, problems
+
+
+def check_hosts(values: object, path: str) -> tuple[list[Network], list[Problem]]:
+    """The same for what may be single addresses as well."""
+    return check_cidrs([_alone(value) for value in values] if isinstance(values, (list, tuple)) else values, path)
+
+
+def _alone(value: object) -> object:
+    """An address as the network of that address alone; anything else as it is."""
+    if not isinstance(value, str) or not _BARE.fullmatch(value) or _LEADING_ZERO.search(value):
+        return value
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        return value
 
 
 def check_pod_cidrs(values: object, path: str = "pod_cidrs") -> tuple[list[Network], list[Problem]]:

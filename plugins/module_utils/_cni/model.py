@@ -199,6 +199,39 @@ def check_releases(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release]
     return problems
 
 
+#: Plugin that uses a packet filter -> whether its entry does, the key that says which one, and the first release that can do
+#: without iptables. Portmap's nftables is safe since 1.9.0 alone (CVE-2025-67499).
+_FILTERING: t.Mapping[str, tuple[t.Callable[[t.Mapping[str, t.Any]], bool], str, str]] = {
+    "portmap": (lambda entry: entry.get("capabilities", {}).get("portMappings") is True, "backend", "1.9.0"),
+    "bridge": (lambda entry: entry.get("ipMasq") is True, "ipMasqBackend", "1.6.0"),
+    "ptp": (lambda entry: entry.get("ipMasq") is True, "ipMasqBackend", "1.6.0"),
+}
+
+
+def check_filters(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release], there: t.Collection[str], path: str = "plugins") -> list[Problem]:
+    """What plugins ask of packet filters that the node does not have. ``there``: those of ``iptables`` and ``nftables`` that it
+    has. Plugins that are right by themselves are expected."""
+    problems = []
+    for name, part, where in programs(plugins, path):
+        filters, key, since = _FILTERING.get(name, (lambda entry: False, "", ""))
+        if not filters(part):
+            continue
+        release, asked = releases.get(name, Release()), part.get(key)
+        if asked is not None and asked not in there:
+            program = {"iptables": "iptables", "nftables": "nft"}[asked]
+            problems.append(Problem(f"{where}.{key}", f"{asked!r} needs {program}, which is not installed on this node (expected {program}{_other(there)})"))
+        elif asked is None and "iptables" not in there and ("nftables" not in there or release.is_before(since)):
+            at, what = (key, "not set") if name == "portmap" else ("ipMasq", "true")
+            newer = f", or release {since} or newer, which takes nftables" if "nftables" in there else f", or nft and release {since} or newer"
+            text = f"{what}, and {name} runs iptables, which is not installed on this node; the installed one is {release} (expected iptables{newer})"
+            problems.append(Problem(f"{where}.{at}", text))
+    return problems
+
+
+def _other(there: t.Collection[str]) -> str:
+    return "".join(f", or {word}" for word in there)
+
+
 def doubts(plugins: t.Sequence[t.Any], releases: t.Mapping[str, Release], path: str = "plugins") -> list[Problem]:
     """What may go wrong with the installed plugins, by type (``pitfalls`` 17 and those after the table)."""
     found: list[Problem] = []

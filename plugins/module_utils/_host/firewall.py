@@ -12,78 +12,8 @@ import os
 import re
 import typing as t
 
-from .._errors import NodeError
-from .files import read_text
+from .iptables import TOOLS, legacy_tables
 from .process import find, output, run
-
-TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
-NFT_FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
-
-Rule = tuple[str, str]  # chain, the rest of the rule in one spelling
-
-
-def read_nat(family: str) -> tuple[set[str], list[Rule]]:
-    """Chains and rules of the nat table, in order. iptables-save never looks a name up in the DNS."""
-    chains, rules = set(), []
-    for line in output([TOOLS[family] + "-save", "-t", "nat"]).splitlines():
-        if line.startswith("# Table `nat' is incompatible"):
-            raise NodeError(f"the nat table of {NFT_FAMILIES[family]} holds rules that {TOOLS[family]} cannot show (expected: move them to another table)")
-        if line.startswith(":"):
-            chains.add(line[1:].split()[0])
-        elif line.startswith("-A "):
-            _append, chain, *words = _words(line)
-            rules.append((chain, spell(words)))
-    return chains, rules
-
-
-def _words(line: str) -> list[str]:
-    """The words of a line of iptables-save, which escapes double quotes, backslashes and apostrophes in quoted ones."""
-    found = re.findall(r'"((?:\\.|[^"\\])*)"|(\S+)', line)
-    return [bare or re.sub(r"\\(.)", r"\1", quoted) for quoted, bare in found]
-
-
-def spell(words: t.Iterable[str]) -> str:
-    """A rule's words as text that both a comparison and iptables-restore can use."""
-    return " ".join(_quote(word) for word in words)
-
-
-def _quote(word: str) -> str:
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' if not word or set(word) & set(" \t\"'\\#") else word
-
-
-def change_nat(family: str, commands: t.Sequence[str]) -> None:
-    """Carries out iptables-restore lines on the nat table as one transaction: all of them or none."""
-    text = "\n".join(["*nat", *commands, "COMMIT", ""])
-    output([TOOLS[family] + "-restore", "--noflush", "-w", "10"], stdin=text)
-
-
-def installed(family: str) -> bool:
-    return find(TOOLS[family]) is not None and find(TOOLS[family] + "-restore") is not None
-
-
-def tables_can_be_removed(family: str) -> bool:
-    """Whether the family's nat table is one of nf_tables and the tool to take it away is there (and speaks JSON)."""
-    if find("nft") is None or "nf_tables" not in output([TOOLS[family], "--version"]):
-        return False
-    return run(["nft", "-j", "list", "tables", NFT_FAMILIES[family]]).returncode == 0
-
-
-def nat_table(family: str) -> list[str] | None:
-    """What stands in the nat table of nf_tables (chains that hold rules, or are not built in); None without table."""
-    tables = json.loads(output(["nft", "-j", "list", "tables", NFT_FAMILIES[family]]))["nftables"]
-    if not any(item.get("table", {}).get("name") == "nat" for item in tables):
-        return None
-    items = json.loads(output(["nft", "-j", "list", "table", NFT_FAMILIES[family], "nat"]))["nftables"]
-    own_chains = [item["chain"]["name"] for item in items if "chain" in item and "hook" not in item["chain"]]
-    return own_chains + [item["rule"]["chain"] for item in items if "rule" in item]
-
-
-def add_nat_table(family: str) -> None:
-    output(["nft", "add", "table", NFT_FAMILIES[family], "nat"])
-
-
-def delete_nat_table(family: str) -> None:
-    output(["nft", "delete", "table", NFT_FAMILIES[family], "nat"])
 
 
 def nft_installed() -> bool:
@@ -230,12 +160,6 @@ def nft_chains() -> list[Chain]:
         Chain("nft", _NFT_WORDS[chain["family"]], chain["table"], chain["name"], str(chain.get("hook", "")), str(chain.get("policy", "")).lower())
         for chain in chains
     ]
-
-
-def legacy_tables(family: str) -> list[str]:
-    """The tables of the legacy kind that somebody has asked for since the node is up."""
-    path = {"ipv4": "/proc/net/ip_tables_names", "ipv6": "/proc/net/ip6_tables_names"}[family]
-    return sorted((read_text(path) or "").split())
 
 
 def legacy_chains(family: str) -> list[Chain]:

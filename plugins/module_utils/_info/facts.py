@@ -23,6 +23,7 @@ from .._cni.loader import Loader, Texts
 from .._document import Document
 from .._errors import NodeError
 from .._host import cri, files, firewall, leases, links, plugins, process, runtime, sysctls
+from .._host.iptables import TOOLS, legacy_tables
 from .._host.paths import is_path
 from .._host.runtime import Settings
 from .node import SOFT, Binary, Config, Facts, Firewall, Folder, LeaseFact, Leases, Network, Runtime, View, masked, programs
@@ -264,7 +265,7 @@ class _Gathering:
         facts.bridge_nf = self._bridge_nf()
         iptables = self._try("version of iptables", None, firewall.program_version, "iptables")
         nft = self._try("version of nft", None, firewall.program_version, "nft")
-        tables = {family: self._try(f"legacy tables of {family}", [], firewall.legacy_tables, family) for family in firewall.TOOLS}
+        tables = {family: self._try(f"legacy tables of {family}", [], legacy_tables, family) for family in TOOLS}
         facts.firewall = Firewall(iptables, nft[0] if nft else None, tables, self._try("chains of the firewall", None, _chains, iptables, nft))
 
 
@@ -279,7 +280,7 @@ class _Gathering:
 
 def _chains(iptables: tuple[str, str] | None, nft: tuple[str, str] | None) -> tuple[firewall.Chain, ...]:
     chains = firewall.nft_chains() if nft is not None else []
-    for family in firewall.TOOLS:
+    for family in TOOLS:
         if nft is None and iptables is not None and iptables[1] == "nf_tables":
             chains += firewall.saved_nft_chains(family)
         chains += firewall.legacy_chains(family)

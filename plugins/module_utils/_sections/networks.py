@@ -17,7 +17,7 @@ from .._cni.keys import PLUGINS
 from .._cni.kinds import closest
 from .._converge import Part, Want
 from .._errors import NodeError, Problem
-from .._host import files, paths, plugins
+from .._host import files, paths, plugins, process
 from .._resource import Resource
 from .._resources import cni_file, cni_form, file, taken_over
 from . import bridged, directory
@@ -343,6 +343,8 @@ def resolve_version(chain: list[t.Any], wanted: str, folders: t.Sequence[str], r
 def _judge(chain: list[t.Any], probes: t.Mapping[str, plugins.Probe], run: Run) -> None:
     installed = {name: releases.recognise(name, probe.versions, probe.about, probe.tags) for name, probe in probes.items()}
     run.problems += model.check_releases(chain, installed)
+    filters = {"iptables": "iptables", "nftables": "nft"}
+    run.problems += model.check_filters(chain, installed, [word for word, program in filters.items() if process.find(program)])
     run.warnings += [str(doubt) for doubt in model.doubts(chain, installed)]
 
 

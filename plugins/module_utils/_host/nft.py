@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""Tables of nf_tables, read as JSON and replaced in one transaction each."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from .._errors import NodeError
+from .process import find, output, run
+
+FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
+
+Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
+
+
+def installed() -> bool:
+    return find("nft") is not None
+
+
+def speaks_json() -> bool:
+    """Whether nft is there and can say what it sees as JSON, which distributions may leave out."""
+    return installed() and run(["nft", "-j", "list", "tables"]).returncode == 0
+
+
+def read_table(family: str, name: str) -> list[Item] | None:
+    """What is in a table, the table itself first; None without it. Handles, which are new each time, are left out."""
+    argv = ["nft", "-j", "list", "table", FAMILIES[family], name]
+    result = run(argv)
+    if result.returncode != 0 and "No such file or directory" in result.stderr:
+        return None
+    if result.returncode != 0:
+        raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
+    items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
+    return [{kind: {key: value for key, value in body.items() if key != "handle"}} for item in items for kind, body in item.items()]
+
+
+def replace_table(family: str, name: str, body: str) -> None:
+    """``body``: chains in nft's words. The table is never gone in between."""
+    head = f"{FAMILIES[family]} {name}"
+    output(["nft", "-f", "-"], stdin=f"add table {head}\ndelete table {head}\ntable {head} {{\n{body}}}\n")
+
+
+def load_table(family: str, name: str, items: t.Sequence[Item]) -> None:
+    """The same with what ``read_table`` gave."""
+    table = {"table": {"family": FAMILIES[family], "name": name}}
+    commands = [{"add": table}, {"delete": table}, *({"add": item} for item in items)]
+    output(["nft", "-j", "-f", "-"], stdin=json.dumps({"nftables": commands}))
+
+
+def delete_table(family: str, name: str) -> None:
+    output(["nft", "delete", "table", FAMILIES[family], name])
+
+
+def add_base_chain(family: str, table: str, name: str, kind: str, hook: str, priority: int) -> None:
+    """Makes a table with a base chain, or adds the chain to it."""
+    head = f"{FAMILIES[family]} {table}"
+    output(["nft", "-f", "-"], stdin=f"add table {head}\nadd chain {head} {name} {{ type {kind} hook {hook} priority {priority}; policy accept; }}\n")
+
+
+def delete_chain(family: str, table: str, name: str) -> None:
+    output(["nft", "delete", "chain", FAMILIES[family], table, name])
