@@ -13,6 +13,7 @@ import time
 from typing import Any, NamedTuple
 
 import pytest
+from testbed import ProofError, proof
 from testbed.scene import CLUSTER_CIDRS, FAMILIES, Scene
 from testbed.streams import Streams
 
@@ -23,12 +24,15 @@ SILENCE = 0.5
 class Change(NamedTuple):
     """steps: a module and its options each, for node_network those that differ from the usual ones; each has to change something.
     full: bytes of a packet that fits at any time. drift: commands before each step. service: whether pods reach the service of
-    another pod at any time, for which bridge-nf has to be on."""
+    another pod at any time, for which bridge-nf has to be on. found: commands before anything else. first: options of node_network
+    to start with, besides the usual ones."""
 
     steps: list[tuple[str, dict[str, Any]]]
     full: int = 1450
     drift: tuple[list[str], ...] = ()
     service: bool = True
+    found: tuple[list[str], ...] = ()
+    first: dict[str, Any] | None = None
 
 
 def sections(**options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -43,13 +47,39 @@ def except_for(*cidrs: str) -> tuple[str, dict[str, Any]]:
     return sections(masquerade={"non_masquerade_cidrs": list(cidrs)})
 
 
+def backend(name: str) -> tuple[str, dict[str, Any]]:
+    return sections(masquerade={"backend": name})
+
+
+def kubenets_rule(iptables: str, cidr: str) -> list[str]:
+    comment = ["-m", "comment", "--comment", "kubenet: SNAT for outbound traffic from cluster"]
+    return [iptables, "-t", "nat", "-A", "POSTROUTING", *comment, "-m", "addrtype", "!", "--dst-type", "LOCAL", "!", "-d", cidr, "-j", "MASQUERADE"]
+
+
+def of_old_kubelet(variant: str) -> tuple[list[str], ...]:
+    return kubenets_rule(f"iptables-{variant}", "10.0.0.0/8"), kubenets_rule(f"ip6tables-{variant}", "fd00:10::/32")
+
+
 def entry(module: str, **options: Any) -> tuple[str, dict[str, Any]]:
     return module, {"network": "kubenet", **options}
 
 
 CIDRS = [*CLUSTER_CIDRS["ip4"], *CLUSTER_CIDRS["ip6"]]
 BACK = sections()
+SMALL_MTU = {"kubenet_bridge": {"mtu": "1400"}}
+ADOPT = sections(masquerade={"adopt": ["kubenet"]})
 CHANGES = {
+    "backends": Change([backend("nftables"), backend("iptables"), backend("nftables")], first={"masquerade": {"backend": "iptables"}}),
+    "masquerade CIDRs in nftables": Change([sections(masquerade={"backend": "nftables", "non_masquerade_cidrs": cidrs}) for cidrs in (
+        [*CIDRS, "172.16.0.0/12", "fd00:17::/32"], ["10.64.0.0/10", "fd00:10:99::/48", "192.0.2.0/24"], CIDRS)],
+        first={"masquerade": {"backend": "nftables"}}),
+    "kubenet's rule": Change([ADOPT], found=of_old_kubelet("nft"), first={"masquerade": None}),
+    "kubenet's rule in legacy tables": Change([ADOPT], found=of_old_kubelet("legacy"), first={"masquerade": None}),
+    "kubenet's rule to nftables": Change([sections(masquerade={"adopt": ["kubenet"], "backend": "nftables"})], found=of_old_kubelet("nft"),
+                                         first={"masquerade": None}),
+    "MTU by overhead and back": Change([sections(kubenet_bridge={"mtu": "auto", "mtu_overhead": "50"}), BACK], full=1400),
+    "MTU raise pending": Change([BACK], full=1400, first=SMALL_MTU),
+    "MTU of the default route": Change([sections(kubenet_bridge={"mtu": "auto", "mtu_from": "default_route"})], full=1400, first=SMALL_MTU),
     "MTU down and up": Change([sections(kubenet_bridge={"mtu": "1400"}), BACK], full=1400),
     "hairpin-veth and promiscuous-bridge": Change([hairpin("promiscuous-bridge"), BACK]),
     "hairpin-veth and none": Change([hairpin("none"), BACK]),
@@ -70,7 +100,9 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_nothing_is_lost(node, name, families):
     change, scene = CHANGES[name], Scene(node, FAMILIES[families])
-    scene.have()
+    for command in change.found:
+        node.run(command)
+    scene.have(**(change.first or {}))
     old, peer = scene.pod("old"), scene.pod("peer")
     scene.serve(old.pod)
     with Streams() as streams:
@@ -92,3 +124,22 @@ def test_nothing_is_lost(node, name, families):
     print(report)
     assert report.problems() == [], report
     assert report.silence() < SILENCE, report
+
+
+@pytest.mark.parametrize("families", FAMILIES)
+def test_a_larger_mtu_waits_for_pods_with_less(node, families):
+    """Behind a bridge with a larger MTU than a pod's, large packets to that pod would vanish, and nobody be told."""
+    scene = Scene(node, FAMILIES[families])
+    scene.have(**SMALL_MTU)
+    small = scene.pod("small").pod
+    assert scene.have()["changed"]
+    rooms = {"ip4": 1450 - 28, "ip6": 1450 - 48}
+    for family in scene.families:
+        with pytest.raises(ProofError, match="(?i)frag needed|too big|too long"):
+            proof.ping(node.outside, getattr(small, family), rooms[family])
+    small.delete()
+    assert scene.have()["changed"]
+    large = scene.pod("large").pod
+    for family in scene.families:
+        proof.ping(node.outside, getattr(large, family), rooms[family])
+        proof.ping(large, getattr(node.outside, family), rooms[family])

@@ -19,7 +19,13 @@ from testbed.scene import FAMILIES, IPTABLES, PORT, Scene
 BULK = [sys.executable, "-I", "-S", str(HERE / "bulk.py")]
 KINDS = ("udp", "tcp")
 #: backend -> variant of iptables on the node, options of section masquerade
-BACKENDS = {"iptables-nft": ("nft", {}), "iptables-legacy": ("legacy", {})}
+BACKENDS = {
+    "iptables-nft": ("nft", {"backend": "iptables"}),
+    "iptables-legacy": ("legacy", {"backend": "iptables"}),
+    "nftables": ("nft", {"backend": "nftables"}),
+}
+NFT_FAMILIES = {"ip4": "ip", "ip6": "ip6"}
+TABLE = "kubenode_masquerade"
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -29,7 +35,9 @@ def scene(request):
         node.use_iptables(variant)
         scene = Scene(node, FAMILIES["dual stack"])
         scene.have(masquerade=masquerade)
-        scene.client = scene.pod("client").pod
+        scene.client, scene.backend = scene.pod("client").pod, request.param
+        if scene.backend == "nftables":
+            count(node)
         yield scene
 
 
@@ -58,8 +66,26 @@ def ask(scene, kind, family, connections, rounds):
     return {**json.loads(done.stdout), "error": done.stderr}, sources
 
 
+def rules(node, family):
+    """Those of the chain to which packets of pods jump."""
+    items = json.loads(node.run(["nft", "-j", "list", "table", NFT_FAMILIES[family], TABLE]).stdout)["nftables"]
+    return [item["rule"] for item in items if item.get("rule", {}).get("chain") == "pods"]
+
+
+def count(node):
+    """Our rules in nftables do not count: add counters before the first and before the one that masquerades."""
+    for family, word in NFT_FAMILIES.items():
+        first, *_others, last = rules(node, family)
+        assert "masquerade" in last["expr"][-1]
+        for rule in (first, last):
+            node.run(["nft", "insert", "rule", word, TABLE, "pods", "position", str(rule["handle"]), "counter"])
+
+
 def hits(scene, family):
     """Packets that our rules have seen: the jump, those that return, those that masquerade."""
+    if scene.backend == "nftables":
+        jump, masquerade = (rule["expr"][0]["counter"]["packets"] for rule in rules(scene.node, family) if "counter" in rule["expr"][0])
+        return {"jump": jump, "return": jump - masquerade, "masquerade": masquerade}
     counts = {"jump": 0, "return": 0, "masquerade": 0}
     for line in scene.node.run([f"{IPTABLES[family]}-save", "-c", "-t", "nat"]).stdout.splitlines():
         found = re.match(r"\[(\d+):\d+\] -A (POSTROUTING .*-j KUBENODE-MASQ$|KUBENODE-MASQ .*-j (RETURN|MASQUERADE))", line)

@@ -27,8 +27,10 @@ EXCEPTED = {"ip4": ("172.16.0.0/12", "172.16.5.5"), "ip6": ("fd00:17::/32", "fd0
 SERVICES = {"ip4": "10.96.0.{}", "ip6": "fd00:10:96::{}"}
 #: backend -> variant of iptables on the node, options of section masquerade (None: no masquerade at all), what shows its rules
 BACKENDS = {
-    "iptables-nft": ("nft", {}, {"ip4": ["iptables-nft-save", "-t", "nat"], "ip6": ["ip6tables-nft-save", "-t", "nat"]}),
-    "iptables-legacy": ("legacy", {}, {"ip4": ["iptables-legacy-save", "-t", "nat"], "ip6": ["ip6tables-legacy-save", "-t", "nat"]}),
+    "iptables-nft": ("nft", {"backend": "iptables"}, {"ip4": ["iptables-nft-save", "-t", "nat"], "ip6": ["ip6tables-nft-save", "-t", "nat"]}),
+    "iptables-legacy": ("legacy", {"backend": "iptables"}, {"ip4": ["iptables-legacy-save", "-t", "nat"], "ip6": ["ip6tables-legacy-save", "-t", "nat"]}),
+    "nftables": ("nft", {"backend": "nftables"}, {"ip4": ["nft", "list", "table", "ip", "kubenode_masquerade"],
+                                                  "ip6": ["nft", "list", "table", "ip6", "kubenode_masquerade"]}),
     "no masquerade": ("nft", None, {}),
 }
 CASES = [(backend, families) for backend in BACKENDS for families in FAMILIES if BACKENDS[backend][1] is not None or families == "both"]

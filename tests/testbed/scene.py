@@ -45,14 +45,14 @@ class Scene:
             self.outside.run(["ip", "address", "add", CLUSTER_HOSTS[family], "dev", "lo"])
             self.outside.route(POD_CIDRS[family], via=getattr(node, family))
 
-    def options(self, **sections: Options) -> Options:
-        """Options of node_network for the usual network, with other ones of some sections."""
+    def options(self, **sections: Options | None) -> Options:
+        """Options of node_network for the usual network, with other ones of some sections, and without those that are None."""
         cidrs = [cidr for family in self.families for cidr in CLUSTER_CIDRS[family]]
         usual: dict[str, Options] = {
             "sysctl_bridge_nf": {}, "masquerade": {"non_masquerade_cidrs": cidrs},
             "kubenet_bridge": {"pod_cidrs": [POD_CIDRS[family] for family in self.families], "mtu": "1450"},
         }
-        return {name: {**options, **sections.get(name, {})} for name, options in usual.items()}
+        return {name: {**options, **(sections.get(name) or {})} for name, options in usual.items() if sections.get(name, {}) is not None}
 
     def have(self, module: str = "node_network", **options: Any) -> Options:
         """Run a module, node_network with the usual options where none are said, and expect it to succeed."""
