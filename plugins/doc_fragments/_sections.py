@@ -481,7 +481,8 @@ options:
     default: auto
   adopt:
     description:
-      - Whose rules are taken over. V(kubenet) are those with the comment C(kubenet: SNAT for outbound traffic from cluster), which an old
+      - >-
+        Whose rules are taken over. V(kubenet) are those with the comment C(kubenet: SNAT for outbound traffic from cluster), which an old
         kubelet left in either variant of iptables, several of them if its C(--non-masquerade-cidr) was changed. They go when ours are
         there, and are given back to their place with O(state=absent), or when they are no longer to be taken over.
       - Otherwise they stay and are named in a warning. As long as they are there, they masquerade what O(non_masquerade_cidrs) excepts.
