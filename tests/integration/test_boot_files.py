@@ -46,7 +46,7 @@ def test_the_real_programs_agree(boot_node):
     places = [f"{folder}/{name}" for folder in boot.SYSCTL_FOLDERS[:4] for name in ("10-a.conf", "99-Z.conf", "99-a.conf", "a.conf", "9.conf", "x.txt")]
     foretold, happened, differing = [], [], 0
     for _number in range(250):
-        texts = {path: "".join(line(r) + "\n" for _ in range(r.randint(0, 3))) for path in r.sample([*places, boot.SYSCTL_FILE], r.randint(1, 4))}
+        texts = {path: "".join(line(r) + "\n" for _count in range(r.randint(0, 3))) for path in r.sample([*places, boot.SYSCTL_FILE], r.randint(1, 4))}
         script = "rm -f /etc/sysctl.conf " + " ".join(f"{folder}/*" for folder in boot.SYSCTL_FOLDERS[:4]) + "\n"
         script += "".join(f"cat > {path} <<'EOF'\n{text}EOF\n" for path, text in texts.items())
         for program, command in COMMANDS.items():

@@ -254,7 +254,7 @@ def test_a_jump_that_no_packet_of_pods_reaches_is_moved(pod_node, backend):
 
 @pytest.mark.parametrize("ours", [
     ("table ip kubenode_masquerade { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 1.2.3.4 } }\n"
-    "chain c { type nat hook postrouting priority 100; ip saddr @s counter masquerade; }\n}\n"),
+     "chain c { type nat hook postrouting priority 100; ip saddr @s counter masquerade; }\n}\n"),
     "table ip kubenode_masquerade {\n}\n",
 ])
 def test_a_table_of_our_name_is_given_back(node, ours):
@@ -374,7 +374,7 @@ def test_agents_that_masquerade_too_are_named(node, chain, agent):
 
 # Which one
 
-KUBE_PROXY = "nft 'add table ip kube-proxy; add chain ip kube-proxy nat-postrouting {{ type nat hook postrouting priority 100; }}'".format()
+KUBE_PROXY = "nft 'add table ip kube-proxy; add chain ip kube-proxy nat-postrouting { type nat hook postrouting priority 100; }'"
 CNI_NFT = "nft 'add table inet cni_plugins_masquerade; add chain inet cni_plugins_masquerade masq_checks'"
 KUBE = "iptables-{} -t nat -N KUBE-SERVICES"
 CNI = "ip6tables-{} -t nat -N CNI-HOSTPORT-DNAT"

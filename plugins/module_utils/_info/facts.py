@@ -268,7 +268,6 @@ class _Gathering:
         tables = {family: self._try(f"legacy tables of {family}", [], legacy_tables, family) for family in TOOLS}
         facts.firewall = Firewall(iptables, nft[0] if nft else None, tables, self._try("chains of the firewall", None, _chains, iptables, nft))
 
-
     def _bridge_nf(self) -> dict[str, dict[str, str]]:
         """Those of the bridges, and of one that udev will switch when it comes."""
         desired = self.document.desired("sysctl_bridge_nf", "node") or {}

@@ -22,13 +22,13 @@ BOTH, IPTABLES, NFT = ("iptables", "nftables"), ("iptables",), ("nftables",)
         (PORTMAP, OLD, IPTABLES, None),
         (PORTMAP, OLD, BOTH, None),
         (PORTMAP, OLD, NFT, ("backend: not set, and portmap runs iptables, which is not installed on this node; the installed one is release 1.1.1 "
-                            "(expected iptables, or release 1.9.0 or newer, which takes nftables)")),
+                             "(expected iptables, or release 1.9.0 or newer, which takes nftables)")),
         (PORTMAP, NEW, NFT, ("backend: not set, and portmap runs iptables, which is not installed on this node; the installed one is release 1.6.2 "
-                            "(expected iptables, or release 1.9.0 or newer, which takes nftables)")),
+                             "(expected iptables, or release 1.9.0 or newer, which takes nftables)")),
         (PORTMAP, NEWEST, NFT, None),
         (PORTMAP, Release(), NFT, None),
         (PORTMAP, NEWEST, (), ("backend: not set, and portmap runs iptables, which is not installed on this node; the installed one is release 1.9.1 "
-                              "(expected iptables, or nft and release 1.9.0 or newer)")),
+                               "(expected iptables, or nft and release 1.9.0 or newer)")),
         ({**PORTMAP, "capabilities": {}}, OLD, NFT, None),
         ({"type": "portmap"}, OLD, (), None),
         ({**PORTMAP, "backend": "iptables"}, NEWEST, NFT,
@@ -38,13 +38,13 @@ BOTH, IPTABLES, NFT = ("iptables", "nftables"), ("iptables",), ("nftables",)
         ({**PORTMAP, "backend": "nftables"}, NEWEST, NFT, None),
         (BRIDGE, OLD, IPTABLES, None),
         (BRIDGE, OLD, NFT, ("ipMasq: true, and bridge runs iptables, which is not installed on this node; the installed one is release 1.1.1 "
-                           "(expected iptables, or release 1.6.0 or newer, which takes nftables)")),
+                            "(expected iptables, or release 1.6.0 or newer, which takes nftables)")),
         (BRIDGE, NEW, NFT, None),
         ({**BRIDGE, "ipMasq": False}, OLD, NFT, None),
         ({**BRIDGE, "ipMasqBackend": "iptables"}, NEW, NFT,
          "ipMasqBackend: 'iptables' needs iptables, which is not installed on this node (expected iptables, or nftables)"),
         ({"type": "ptp", "ipMasq": True}, OLD, NFT, ("ipMasq: true, and ptp runs iptables, which is not installed on this node; the installed one is "
-                                                    "release 1.1.1 (expected iptables, or release 1.6.0 or newer, which takes nftables)")),
+                                                     "release 1.1.1 (expected iptables, or release 1.6.0 or newer, which takes nftables)")),
         ({"type": "calico", "ipMasq": True}, OLD, (), None),
     ],
 )  # fmt: skip
