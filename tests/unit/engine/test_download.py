@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
@@ -84,10 +83,8 @@ def test_a_slow_server(server, tmp_path, monkeypatch):
 
 def test_a_header_that_never_ends(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "WHOLE", 0.6)
-    begin = time.monotonic()
     with pytest.raises(NodeError, match=r"^it took longer than 1 s$"):
         fetch(f"{server.url}/drop/x.tgz", tmp_path)
-    assert time.monotonic() - begin < 3
 
 
 def test_nobody_listens(tmp_path, monkeypatch):
