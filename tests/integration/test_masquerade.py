@@ -429,12 +429,14 @@ def test_auto_keeps_what_it_chose_until_there_is_a_reason(node):
     assert chosen() == ("nftables-None", "it was chosen before, and nothing speaks for another one")
 
 
+NOT_THERE = "which this node does not have or its kernel cannot serve"
+
+
 @pytest.mark.parametrize(("hidden", "options", "text"), [
-    (["iptables-nft", "iptables-legacy"], {"backend": "iptables"}, ("backend: 'iptables' needs iptables and ip6tables, which this node does not have "
-     "(expected nftables)")),
-    (["iptables-legacy"], {"backend": "iptables-legacy"}, ("backend: 'iptables-legacy' needs iptables and ip6tables, which this node does not have "
+    (["iptables-nft", "iptables-legacy"], {"backend": "iptables"}, f"backend: 'iptables' needs iptables and ip6tables, {NOT_THERE} (expected nftables)"),
+    (["iptables-legacy"], {"backend": "iptables-legacy"}, (f"backend: 'iptables-legacy' needs iptables and ip6tables, {NOT_THERE} "
      "(expected iptables-nft or nftables)")),
-    (["nft"], {"backend": "nftables", "pod_cidrs": [IPV4]}, ("backend: 'nftables' needs nft, which this node does not have (expected iptables-nft or "
+    (["nft"], {"backend": "nftables", "pod_cidrs": [IPV4]}, (f"backend: 'nftables' needs nft with JSON, {NOT_THERE} (expected iptables-nft or "
      "iptables-legacy)")),
     (["nft", "iptables-nft", "iptables-legacy"], {}, "backend: auto finds neither iptables nor nft on this node"),
 ])  # fmt: skip
@@ -446,14 +448,41 @@ def test_a_backend_that_is_not_there_is_refused(node, hidden, options, text):
     assert not node.exists("/etc/kubenode-network/node.json")
 
 
-def test_rules_in_a_variant_that_is_gone_are_not_forgotten(node):
-    done(masquerade(node, backend="iptables-legacy"))
-    node.hide("iptables-legacy")
+@pytest.mark.parametrize(("backend", "program", "other"), [
+    ("iptables-legacy", "tables-legacy-save", "iptables-nft"), ("iptables-nft", "tables-nft-save", "iptables-legacy"), ("nftables", "nft", "iptables-nft"),
+])
+def test_rules_in_a_variant_that_is_gone_are_not_forgotten(node, backend, program, other):
+    done(masquerade(node, backend=backend))
+    node.hide("nft" if backend == "nftables" else backend)
     before = node.read("/etc/kubenode-network/node.json")
-    for options in (ABSENT, {**OPTIONS, "backend": "iptables-nft"}):
+    for options in (ABSENT, {**OPTIONS, "backend": other}):
         result = node.module("masquerade", options)
-        assert "tables-legacy-save is not installed on this node, and rules in its tables cannot be seen" in result["msg"]
+        assert f"{program} is not installed on this node, and rules in its tables cannot be seen" in result["msg"]
     assert node.read("/etc/kubenode-network/node.json") == before
+
+
+def test_nft_may_go_from_a_node_with_rules_of_iptables(node):
+    """All that it would be needed for is an empty chain."""
+    done(masquerade(node, backend="iptables-nft", accept_forwarded=True))
+    node.hide("nft")
+    assert done(masquerade(node, backend="iptables-nft", accept_forwarded=True)) == []
+    assert not masquerade(node, backend="iptables-nft", accept_forwarded=True)["changed"]
+    done(node.module("masquerade", ABSENT))
+    assert "KUBENODE" not in node.run(["iptables-nft-save"]).stdout + node.run(["ip6tables-nft-save"]).stdout
+
+
+def test_a_kernel_without_nf_tables(node):
+    """The programs are there and do not work, which is no hindrance to the legacy variant."""
+    for program, options in (("nft", ""), ("iptables-nft", "case $* in --version) echo 'iptables v1.8.9 (nf_tables)'; exit;; esac; ")):
+        node.write("/run/no-kernel", f"#!/bin/sh\n{options}echo 'Could not fetch rule set generation id: Invalid argument' >&2; exit 4\n", 0o755)
+        node.run(["cp", "/run/no-kernel", f"/run/no-{program}"])
+        node.run(["sh", "-c", f"mount --bind /run/no-{program} $(readlink -f $(command -v {program}))"])
+    refused = masquerade(node, backend="iptables-nft")
+    assert f"backend: 'iptables-nft' needs iptables and ip6tables, {NOT_THERE} (expected iptables-legacy)" in refused["msg"]
+    for backend in ("auto", "iptables-legacy"):
+        made = masquerade(node, backend=backend, accept_forwarded=True, adopt=["kubenet"])
+        assert (bool(done(made)), made["masquerade"]["variant"]) == (backend == "auto", "legacy")
+    assert done(node.module("masquerade", ABSENT))
 
 
 # Others at the same time
