@@ -229,9 +229,10 @@ def test_switches_of_a_promiscuous_bridge_that_are_changed_by_themselves(node):
     for options, word in (({"bridge_nf": "enabled"}, "without"), ({"state": "absent"}, "with")):
         have(node, "kubenet_bridge", **bridge)
         warned = have(node, **options)["warnings"]
-        assert warned == [f"sysctl_bridge_nf: cbr0 is a promiscuous-bridge {word} rules against duplicates, which does not fit any more; run kubenet_bridge again"]
+        said = f"cbr0 is a promiscuous-bridge {word} rules against duplicates, which does not fit any more; run kubenet_bridge again"
+        assert warned == [f"sysctl_bridge_nf: {said}"]
     have(node, "kubenet_bridge", **bridge)
-    assert "warnings" not in have(node, **{"state": "absent"})
+    assert "warnings" not in have(node, state="absent")
 
 
 def test_what_another_tool_switches_is_drift(plugin_node):

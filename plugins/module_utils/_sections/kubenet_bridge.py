@@ -67,7 +67,7 @@ def _check_name(name: str) -> list[Problem]:
 def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:
     if value == "auto":
         return []
-    if not value.isascii() or not value.isdigit() or int(value) not in MTU_RANGE:
+    if not value.isascii() or not value.isdigit() or len(value) > 5 or int(value) not in MTU_RANGE:
         return [Problem("mtu", f"{value!r} is not an MTU (expected auto or {MTU_RANGE[0]} to {MTU_RANGE[-1]})")]
     if int(value) < MTU_IPV6 and _has_ipv6(networks):
         return [Problem("mtu", f"{value} is too small for the IPv6 pod CIDR (expected at least {MTU_IPV6})")]
