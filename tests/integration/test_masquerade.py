@@ -252,6 +252,21 @@ def test_a_jump_that_no_packet_of_pods_reaches_is_moved(pod_node, backend):
     assert done(masquerade(node, backend=backend)) == []
 
 
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_rules_of_others_that_only_count(node, backend):
+    """They have no target, and need not have any words at all."""
+    for chain in ("-t nat -A POSTROUTING", "-A FORWARD"):
+        for words in ("", "-m comment --comment x", "-m comment --comment IP-MASQ-AGENT", f"-s {IPV4}", f"-s {IPV4} -m comment --comment 'x y'"):
+            shell(node, f"{backend} {chain} {words}")
+    found = node.dump()
+    result = masquerade(node, backend=backend, accept_forwarded=True)
+    assert done(result) and not result.get("warnings")
+    assert not masquerade(node, backend=backend, accept_forwarded=True)["changed"]
+    done(node.module("masquerade", ABSENT))
+    tables = ("iptables-nft-save", "iptables-legacy-save")
+    assert [node.dump()[name] for name in tables] == [found[name] for name in tables]
+
+
 @pytest.mark.parametrize("ours", [
     ("table ip kubenode_masquerade { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 1.2.3.4 } }\n"
     "chain c { type nat hook postrouting priority 100; ip saddr @s counter masquerade; }\n}\n"),

@@ -77,7 +77,7 @@ class OwnChain(Resource):
         if words[:2] == ["-m", "comment"]:
             words = words[4:]
         pods: t.Sequence[t.Any] = self.pods
-        if words[0] in self.kind.sides:
+        if words and words[0] in self.kind.sides:
             network: t.Any = ipaddress.ip_network(words[1])
             pods, words = [pod for pod in pods if pod.version == network.version and pod.subnet_of(network)], words[2:]
         if words[:2] == ["-m", "comment"]:
