@@ -267,6 +267,16 @@ def test_rules_of_others_that_only_count(node, backend):
     assert [node.dump()[name] for name in tables] == [found[name] for name in tables]
 
 
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_a_jump_behind_one_that_does_not_come_back_is_moved(node, backend):
+    done(masquerade(node, backend=backend))
+    shell(node, f"{backend} -t nat -N OTHERS", f"{backend} -t nat -I POSTROUTING -s 10.244.0.0/16 -g OTHERS")
+    assert done(masquerade(node, backend=backend)) == [f"masquerade:{backend}/ipv4"]
+    rules = node.run([backend, "-t", "nat", "-S", "POSTROUTING"]).stdout.splitlines()[1:]
+    assert [rule.split()[-1] for rule in rules] == ["KUBENODE-MASQ", "OTHERS"]
+    assert done(masquerade(node, backend=backend)) == []
+
+
 @pytest.mark.parametrize("ours", [
     ("table ip kubenode_masquerade { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 1.2.3.4 } }\n"
     "chain c { type nat hook postrouting priority 100; ip saddr @s counter masquerade; }\n}\n"),

@@ -82,7 +82,7 @@ class OwnChain(Resource):
             pods, words = [pod for pod in pods if pod.version == network.version and pod.subnet_of(network)], words[2:]
         if words[:2] == ["-m", "comment"]:
             words = words[4:]
-        return bool(pods) and words[:1] == ["-j"] and words[1] in self.kind.ends
+        return bool(pods) and (words[:1] == ["-g"] or (words[:1] == ["-j"] and words[1] in self.kind.ends))  # -g does not come back
 
     def write(self, state: State) -> None:
         chain, now = self.kind.chain, self.read()
