@@ -33,6 +33,19 @@ def have(node, pod_cidrs, **bridge):
     return addresses(node)
 
 
+@pytest.mark.parametrize(("place", "make"), [("all", False), ("default", False), ("cbr0", True)])
+def test_ipv6_that_is_switched_off_is_said_before_anything_is_changed(node, place, make):
+    if make:
+        node.ip("link add cbr0 type bridge")
+    node.run(["sysctl", "-qw", f"net.ipv6.conf.{place}.disable_ipv6=1"])
+    before = node.dump()
+    for check in (True, False):
+        result = node.module("kubenet_bridge", {"pod_cidrs": ["10.244.1.0/24", "fd00:10:244:1::/64"]}, check=check)
+        assert f"IPv6 is switched off on this node (net.ipv6.conf.{place}.disable_ipv6)" in result["msg"]
+    assert not diff_dumps(before, node.dump())
+    assert node.module("kubenet_bridge", {"pod_cidrs": ["10.244.1.0/24"]})["changed"]
+
+
 def test_the_same_gateway_of_a_larger_and_a_smaller_subnet(bridge_node):
     for pod_cidr, gateway in (("10.244.0.0/16", "10.244.0.1/16"), ("10.244.0.0/24", "10.244.0.1/24"), ("10.244.0.0/16", "10.244.0.1/16")):
         assert have(bridge_node, [pod_cidr]) == [gateway]

@@ -197,6 +197,18 @@ def test_datagrams_behind_a_service_address_with_ebtables(node_without_nft):
     assert "foreign0" in output and "KUBENODE" not in output
 
 
+def test_an_nft_without_json_is_none(plugin_node):
+    """It could make rules, and not tell which there are."""
+    node = plugin_node
+    path = node.run(["readlink", "-f", "/usr/sbin/nft"]).stdout.strip()
+    node.run(["cp", path, "/run/nft"])
+    node.write("/run/without-json", "#!/bin/sh\n[ \"$1\" != -j ] && exec /run/nft \"$@\"\necho 'Error: JSON support not compiled-in' >&2; exit 1\n", 0o755)
+    node.run(["mount", "--bind", "/run/without-json", path])
+    promiscuous(node, [IPV4])
+    assert len(chain(node)) == 2
+    assert "kubenode" not in node.run(["/run/nft", "list", "ruleset"]).stdout.replace("KUBENODE", "")
+
+
 def test_the_rules_move_to_nft_when_it_comes(node_without_nft):
     node = node_without_nft
     promiscuous(node, [IPV4])

@@ -252,6 +252,31 @@ def test_a_jump_that_no_packet_of_pods_reaches_is_moved(pod_node, backend):
     assert done(masquerade(node, backend=backend)) == []
 
 
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_rules_of_others_that_only_count(node, backend):
+    """They have no target, and need not have any words at all."""
+    for chain in ("-t nat -A POSTROUTING", "-A FORWARD"):
+        for words in ("", "-m comment --comment x", "-m comment --comment IP-MASQ-AGENT", f"-s {IPV4}", f"-s {IPV4} -m comment --comment 'x y'"):
+            shell(node, f"{backend} {chain} {words}")
+    found = node.dump()
+    result = masquerade(node, backend=backend, accept_forwarded=True)
+    assert done(result) and not result.get("warnings")
+    assert not masquerade(node, backend=backend, accept_forwarded=True)["changed"]
+    done(node.module("masquerade", ABSENT))
+    tables = ("iptables-nft-save", "iptables-legacy-save")
+    assert [node.dump()[name] for name in tables] == [found[name] for name in tables]
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_a_jump_behind_one_that_does_not_come_back_is_moved(node, backend):
+    done(masquerade(node, backend=backend))
+    shell(node, f"{backend} -t nat -N OTHERS", f"{backend} -t nat -I POSTROUTING -s 10.244.0.0/16 -g OTHERS")
+    assert done(masquerade(node, backend=backend)) == [f"masquerade:{backend}/ipv4"]
+    rules = node.run([backend, "-t", "nat", "-S", "POSTROUTING"]).stdout.splitlines()[1:]
+    assert [rule.split()[-1] for rule in rules] == ["KUBENODE-MASQ", "OTHERS"]
+    assert done(masquerade(node, backend=backend)) == []
+
+
 @pytest.mark.parametrize("ours", [
     ("table ip kubenode_masquerade { set s { type ipv4_addr; flags interval; elements = { 10.0.0.0/8, 1.2.3.4 } }\n"
      "chain c { type nat hook postrouting priority 100; ip saddr @s counter masquerade; }\n}\n"),
@@ -429,12 +454,14 @@ def test_auto_keeps_what_it_chose_until_there_is_a_reason(node):
     assert chosen() == ("nftables-None", "it was chosen before, and nothing speaks for another one")
 
 
+NOT_THERE = "which this node does not have or its kernel cannot serve"
+
+
 @pytest.mark.parametrize(("hidden", "options", "text"), [
-    (["iptables-nft", "iptables-legacy"], {"backend": "iptables"}, ("backend: 'iptables' needs iptables and ip6tables, which this node does not have "
-     "(expected nftables)")),
-    (["iptables-legacy"], {"backend": "iptables-legacy"}, ("backend: 'iptables-legacy' needs iptables and ip6tables, which this node does not have "
+    (["iptables-nft", "iptables-legacy"], {"backend": "iptables"}, f"backend: 'iptables' needs iptables and ip6tables, {NOT_THERE} (expected nftables)"),
+    (["iptables-legacy"], {"backend": "iptables-legacy"}, (f"backend: 'iptables-legacy' needs iptables and ip6tables, {NOT_THERE} "
      "(expected iptables-nft or nftables)")),
-    (["nft"], {"backend": "nftables", "pod_cidrs": [IPV4]}, ("backend: 'nftables' needs nft, which this node does not have (expected iptables-nft or "
+    (["nft"], {"backend": "nftables", "pod_cidrs": [IPV4]}, (f"backend: 'nftables' needs nft with JSON, {NOT_THERE} (expected iptables-nft or "
      "iptables-legacy)")),
     (["nft", "iptables-nft", "iptables-legacy"], {}, "backend: auto finds neither iptables nor nft on this node"),
 ])  # fmt: skip
@@ -446,14 +473,41 @@ def test_a_backend_that_is_not_there_is_refused(node, hidden, options, text):
     assert not node.exists("/etc/kubenode-network/node.json")
 
 
-def test_rules_in_a_variant_that_is_gone_are_not_forgotten(node):
-    done(masquerade(node, backend="iptables-legacy"))
-    node.hide("iptables-legacy")
+@pytest.mark.parametrize(("backend", "program", "other"), [
+    ("iptables-legacy", "tables-legacy-save", "iptables-nft"), ("iptables-nft", "tables-nft-save", "iptables-legacy"), ("nftables", "nft", "iptables-nft"),
+])
+def test_rules_in_a_variant_that_is_gone_are_not_forgotten(node, backend, program, other):
+    done(masquerade(node, backend=backend))
+    node.hide("nft" if backend == "nftables" else backend)
     before = node.read("/etc/kubenode-network/node.json")
-    for options in (ABSENT, {**OPTIONS, "backend": "iptables-nft"}):
+    for options in (ABSENT, {**OPTIONS, "backend": other}):
         result = node.module("masquerade", options)
-        assert "tables-legacy-save is not installed on this node, and rules in its tables cannot be seen" in result["msg"]
+        assert f"{program} is not installed on this node, and rules in its tables cannot be seen" in result["msg"]
     assert node.read("/etc/kubenode-network/node.json") == before
+
+
+def test_nft_may_go_from_a_node_with_rules_of_iptables(node):
+    """All that it would be needed for is an empty chain."""
+    done(masquerade(node, backend="iptables-nft", accept_forwarded=True))
+    node.hide("nft")
+    assert done(masquerade(node, backend="iptables-nft", accept_forwarded=True)) == []
+    assert not masquerade(node, backend="iptables-nft", accept_forwarded=True)["changed"]
+    done(node.module("masquerade", ABSENT))
+    assert "KUBENODE" not in node.run(["iptables-nft-save"]).stdout + node.run(["ip6tables-nft-save"]).stdout
+
+
+def test_a_kernel_without_nf_tables(node):
+    """The programs are there and do not work, which is no hindrance to the legacy variant."""
+    for program, options in (("nft", ""), ("iptables-nft", "case $* in --version) echo 'iptables v1.8.9 (nf_tables)'; exit;; esac; ")):
+        node.write("/run/no-kernel", f"#!/bin/sh\n{options}echo 'Could not fetch rule set generation id: Invalid argument' >&2; exit 4\n", 0o755)
+        node.run(["cp", "/run/no-kernel", f"/run/no-{program}"])
+        node.run(["sh", "-c", f"mount --bind /run/no-{program} $(readlink -f $(command -v {program}))"])
+    refused = masquerade(node, backend="iptables-nft")
+    assert f"backend: 'iptables-nft' needs iptables and ip6tables, {NOT_THERE} (expected iptables-legacy)" in refused["msg"]
+    for backend in ("auto", "iptables-legacy"):
+        made = masquerade(node, backend=backend, accept_forwarded=True, adopt=["kubenet"])
+        assert (bool(done(made)), made["masquerade"]["variant"]) == (backend == "auto", "legacy")
+    assert done(node.module("masquerade", ABSENT))
 
 
 # Others at the same time

@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from testbed import Node, diff_dumps
+from testbed import Node, diff_dumps, program
 
 PLUGINS = {"src": "/usr/lib/cni", "remote_src": True}
 BASIC = ["bridge", "host-local", "loopback", "portmap"]
 NAMES = ("kubenet", "mynet", "x.y-z")
+BACKENDS = ("auto", "iptables", "iptables-nft", "iptables-legacy", "nftables")
+OF_KUBELET = '-m comment --comment "kubenet: SNAT for outbound traffic from cluster" -m addrtype ! --dst-type LOCAL ! -d 10.0.0.0/8 -j MASQUERADE'
 
 
 def pod_cidrs(r):
@@ -32,17 +34,37 @@ def network(r, name):
     return {"name": name, **sometimes_absent(r, options)}
 
 
-def parameters(r):
+def bridge(r):
+    options = {"pod_cidrs": pod_cidrs(r), "hairpin_mode": r.choice(["hairpin-veth", "promiscuous-bridge", "none"])}
+    options["mtu"] = r.choice(["auto", "auto", "1280", "1400", "1500", "9000"])
+    if options["mtu"] == "auto":
+        options |= {"mtu_from": r.choice(["smallest", "default_route"]), "mtu_overhead": r.choice([None, "20", "vxlan/ipv4", "calico/vxlan"])}
+    return options | {"unmanaged": r.random() < 0.7, "txqueuelen": r.choice([500, 1000]), "force": r.random() < 0.2}
+
+
+def masquerade(r):
+    options = {"pod_cidrs": pod_cidrs(r), "non_masquerade_cidrs": r.choice([[], ["10.0.0.0/8", "fd00::/8"], ["0.0.0.0/0"], ["::/0"], ["ip-masq-agent"]])}
+    options |= {"node_cidrs": r.choice([None, ["192.0.2.88", "2001:db8:0:1::88"]]), "adopt": r.choice([[], ["kubenet"]])}
+    return options | {"backend": r.choice(BACKENDS), "accept_forwarded": r.random() < 0.5}
+
+
+def sysctls(r):
+    options = {"forwarding": r.choice([[], ["ipv4"], ["ipv6"], ["ipv4", "ipv6"]]), "bridge_nf": r.choice(["auto", "enabled", "enabled", "unmanaged"])}
+    if options["bridge_nf"] != "unmanaged":
+        options |= {"bridges": r.choice([None, ["cbr0"], ["br.9", "cbr0"], ["br-foreign"]]), "bridge_nf_call_ip6tables": r.random() < 0.5}
+    return options
+
+
+def parameters(r, service):
     params = {"cni_plugins": {**PLUGINS, **({"plugins": BASIC + r.sample(["tuning", "vlan", "ptp"], r.randrange(3))} if r.random() < 0.5 else {})}}
     if r.random() < 0.6:
-        params["sysctl_bridge_nf"] = sometimes_absent(r, {"forwarding": r.choice([[], ["ipv4"], ["ipv6"], ["ipv4", "ipv6"]])})
+        params["sysctl_bridge_nf"] = sometimes_absent(r, sysctls(r))
     if r.random() < 0.7:
-        bridge = {"pod_cidrs": pod_cidrs(r), "hairpin_mode": r.choice(["hairpin-veth", "promiscuous-bridge", "none"])}
-        bridge["mtu"] = r.choice(["auto", "1280", "1400", "1500", "9000"])
-        params["kubenet_bridge"] = {"name": r.choice(["cbr0", "br.9"]), **sometimes_absent(r, bridge)}
-    if r.random() < 0.6:
-        exceptions = r.choice([[], ["10.0.0.0/8", "fd00::/8"], ["0.0.0.0/0"]])
-        params["masquerade"] = sometimes_absent(r, {"pod_cidrs": pod_cidrs(r), "non_masquerade_cidrs": exceptions})
+        params["kubenet_bridge"] = {"name": r.choice(["cbr0", "br.9"]), **sometimes_absent(r, bridge(r))}
+    if r.random() < 0.7:
+        params["masquerade"] = sometimes_absent(r, masquerade(r))
+    if r.random() < 0.3:
+        params["boot_service"] = sometimes_absent(r, service)
     if r.random() < 0.5:
         params["networks"] = [network(r, name) for name in r.sample(NAMES, r.randrange(3))]
     return params
@@ -59,16 +81,22 @@ def furnish(node, r):
         node.write("/opt/cni/bin/bridge", "#!/bin/sh\nexit 1\n", 0o700)
     if r.random() < 0.5:
         node.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.eth0.forwarding=0"])
+    node.use_iptables(r.choice(["nft", "legacy"]))
+    for variant in ("nft", "legacy"):
+        if r.random() < 0.5:
+            node.run(["sh", "-c", f"iptables-{variant} -t nat -{r.choice('AI')} POSTROUTING {OF_KUBELET}"])
+        if r.random() < 0.5:
+            node.run([f"iptables-{variant}", "-P", "FORWARD", "DROP"])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_random_runs(seed):
     r = random.Random(seed)
     with Node() as node:
         furnish(node, r)
-        found, changed = node.dump(), 0
+        found, changed, service = node.dump(), 0, program.send(node)
         for _step in range(4):
-            params, before = parameters(r), node.dump()
+            params, before = parameters(r, service), node.dump()
             announced = node.module("node_network", params, check=True)
             assert not diff_dumps(before, node.dump()), "check mode touched the node"
             done = node.module("node_network", params)
@@ -84,7 +112,7 @@ def test_random_runs(seed):
         for bridge in ("cbr0", "br.9"):
             gone = node.module("kubenet_bridge", {"name": bridge, "state": "absent"})
             assert not gone.get("failed"), gone
-        sections = {name: {"state": "absent"} for name in ("cni_plugins", "sysctl_bridge_nf", "masquerade")}
+        sections = {name: {"state": "absent"} for name in ("cni_plugins", "sysctl_bridge_nf", "masquerade", "boot_service")}
         for expected in (None, False):
             gone = node.module("node_network", {**sections, "networks": networks})
             assert not gone.get("failed"), gone

@@ -30,6 +30,19 @@ OTHER = {
     "masquerade": {"non_masquerade_cidrs": ["10.0.0.0/8"], "backend": "nftables", "adopt": ["kubenet"], "accept_forwarded": True},
 }
 REMOVED = {name: {"state": "absent"} for name in NODE}
+#: From one home of every rule to another.
+LEGACY = {
+    **NODE,
+    "sysctl_bridge_nf": {"bridges": ["cbr0"]},
+    "kubenet_bridge": {**NODE["kubenet_bridge"], "hairpin_mode": "promiscuous-bridge", "txqueuelen": 500},
+    "masquerade": {"cluster_cidrs": ["10.244.0.0/16"], "backend": "iptables-legacy", "adopt": ["kubenet"], "accept_forwarded": True},
+}
+MOVED = {
+    **NODE,
+    "sysctl_bridge_nf": {"bridge_nf": "unmanaged"},
+    "kubenet_bridge": {**NODE["kubenet_bridge"], "unmanaged": False},
+    "masquerade": {"cluster_cidrs": ["10.244.0.0/16"], "backend": "iptables-nft"},
+}
 
 
 COMMAND = ([sys.executable, str(RUNNER)], {"PYTHONPATH": str(link_collection())})
@@ -68,7 +81,7 @@ class PausedRun:
 
 
 @pytest.mark.parametrize("when", ["write", "verify"])
-@pytest.mark.parametrize(("before", "after"), [(None, NODE), (NODE, OTHER), (NODE, REMOVED)], ids=["first run", "change", "removal"])
+@pytest.mark.parametrize(("before", "after"), [(None, NODE), (NODE, OTHER), (NODE, REMOVED), (LEGACY, MOVED)], ids=["first run", "change", "removal", "move"])
 def test_failure_at_every_step_leaves_the_node_as_it_was(node, before, after, when):
     node.add_foreign()
     rule = "-m comment --comment 'kubenet: SNAT for outbound traffic from cluster' -m addrtype ! --dst-type LOCAL ! -d 10.0.0.0/8 -j MASQUERADE"

@@ -213,6 +213,28 @@ print(json.dumps([made, lost]))
 """
 
 
+def test_rules_against_duplicates_follow_the_switches(plugin_node):
+    """They would drop what goes to services where the firewall does not see the bridge, so they go with the run that gives switches back."""
+    node, bridge = plugin_node, {**BRIDGE, "hairpin_mode": "promiscuous-bridge"}
+    single, other, unmanaged, absent = {"bridges": ["cbr0"]}, {"bridges": ["other"]}, {"bridge_nf": "unmanaged"}, {"state": "absent"}
+    for options in (single, other, {}, unmanaged, single, unmanaged, {}, absent, single, absent):
+        have(node, "node_network", sysctl_bridge_nf=options, kubenet_bridge=bridge)
+        seen = "1" in values(node) + switches(node, "cbr0")
+        assert seen is (options in ({}, single))
+        assert ("kubenode_dedup_cbr0" in node.run(["nft", "list", "tables"]).stdout) is seen, options
+
+
+def test_switches_of_a_promiscuous_bridge_that_are_changed_by_themselves(node):
+    bridge = {**BRIDGE, "hairpin_mode": "promiscuous-bridge"}
+    for options, word in (({"bridge_nf": "enabled"}, "without"), ({"state": "absent"}, "with")):
+        have(node, "kubenet_bridge", **bridge)
+        warned = have(node, **options)["warnings"]
+        said = f"cbr0 is a promiscuous-bridge {word} rules against duplicates, which does not fit any more; run kubenet_bridge again"
+        assert warned == [f"sysctl_bridge_nf: {said}"]
+    have(node, "kubenet_bridge", **bridge)
+    assert "warnings" not in have(node, state="absent")
+
+
 def test_what_another_tool_switches_is_drift(plugin_node):
     node = plugin_node
     have(node, "node_network", sysctl_bridge_nf={"bridges": ["cbr0"]}, kubenet_bridge=BRIDGE)

@@ -37,6 +37,7 @@ _NEVER_PODS: tuple[tuple[Network, str], ...] = (
     (ipaddress.IPv6Network("::/127"), "unspecified and loopback"),
     *_IPV4_AS_IPV6,
     (ipaddress.IPv6Network("fe80::/10"), "link-local"),
+    (ipaddress.IPv6Network("fec0::/10"), "site-local"),  # RFC 3879: unique local addresses took its place
     (ipaddress.IPv6Network("ff00::/8"), "multicast"),
 )
 

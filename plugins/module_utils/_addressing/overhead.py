@@ -74,7 +74,8 @@ def find(text: str) -> tuple[int, str]:
     """
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return (int(text), "") if int(text) <= LARGEST else (0, f"{text!r} is more than an MTU can be (expected at most {LARGEST})")
+        size = int(text[-9:]) if not text[:-9].strip("0") else LARGEST + 1  # Python refuses to read thousands of digits
+        return (size, "") if size <= LARGEST else (0, f"{text!r} is more than an MTU can be (expected at most {LARGEST})")
     if text.lower() in HEADERS:
         return HEADERS[text.lower()], ""
     provider, _slash, mode = text.partition("/")

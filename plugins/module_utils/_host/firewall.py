@@ -12,20 +12,15 @@ import os
 import re
 import typing as t
 
-from .iptables import TOOLS, legacy_tables
+from . import nft
+from .iptables import TOOLS, answers, legacy_tables
 from .process import find, output, run
-
-
-def nft_installed() -> bool:
-    return find("nft") is not None
 
 
 def read_bridge_table(name: str) -> list[str] | None:
     """The rules of a table of family bridge, in nft's words and order; None without the table."""
-    result = run(["nft", "-j", "list", "table", "bridge", name])
-    if result.returncode != 0:
-        return None
-    return [_nft_words(item["rule"]["expr"]) for item in json.loads(result.stdout)["nftables"] if "rule" in item]
+    items = nft.read_table("bridge", name)
+    return None if items is None else [_nft_words(item["rule"]["expr"]) for item in items if "rule" in item]
 
 
 def _nft_words(expressions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
@@ -57,13 +52,9 @@ def delete_bridge_table(name: str) -> None:
     output(["nft", "delete", "table", "bridge", name])
 
 
-def ebtables_installed() -> bool:
-    return find("ebtables") is not None
-
-
 def ebtables_works() -> bool:
     """Whether ebtables is there, and the kernel has what this variant of it needs."""
-    return ebtables_installed() and run([*_EBTABLES, "-L", "OUTPUT"]).returncode == 0
+    return find("ebtables") is not None and run([*_EBTABLES, "-L", "OUTPUT"]).returncode == 0
 
 
 _EBTABLES = ("ebtables", "--concurrent", "-t", "filter")
@@ -169,7 +160,9 @@ def legacy_chains(family: str) -> list[Chain]:
 
 
 def saved_nft_chains(family: str) -> list[Chain]:
-    """The chains that iptables made in nf_tables, for a node without the program nft."""
+    """The chains that iptables made in nf_tables, for a node without the program nft; none on a kernel without nf_tables."""
+    if not answers("nft", family):
+        return []
     return [chain for table in ("filter", "nat") for chain in _saved_chains("nft", family, table, f"{TOOLS[family]}-nft-save")]
 
 

@@ -16,7 +16,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import read_text
-from .process import find, output
+from .process import find, output, run
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 VARIANTS = ("nft", "legacy")
@@ -49,6 +49,12 @@ def program(variant: str, family: str, suffix: str = "") -> str | None:
 
 def installed(variant: str, family: str) -> bool:
     return all(program(variant, family, suffix) for suffix in ("-save", "-restore"))
+
+
+def answers(variant: str, family: str) -> bool:
+    """Whether the variant is installed and the kernel has what it needs: the programs of one for nf_tables may be on a node without."""
+    save = program(variant, family, "-save")
+    return save is not None and run([save, "-t", "raw"]).returncode == 0
 
 
 def knows_random_fully(variant: str, family: str) -> bool:

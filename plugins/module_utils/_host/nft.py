@@ -14,7 +14,7 @@ import typing as t
 from .._errors import NodeError
 from .process import find, output, run
 
-FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
+FAMILIES = {"ipv4": "ip", "ipv6": "ip6", "bridge": "bridge"}
 
 Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
 
@@ -30,6 +30,8 @@ def speaks_json() -> bool:
 
 def read_table(family: str, name: str) -> list[Item] | None:
     """What is in a table, the table itself first; None without it. Handles, which are new each time, are left out."""
+    if not installed():
+        raise NodeError("nft is not installed on this node, and rules in its tables cannot be seen (expected it to be there until they are gone)")
     argv = ["nft", "-j", "list", "table", FAMILIES[family], name]
     result = run(argv)
     if result.returncode != 0 and "No such file or directory" in result.stderr:

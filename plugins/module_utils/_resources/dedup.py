@@ -25,7 +25,7 @@ class DedupRules(Resource):
         self.table = "kubenode_dedup_" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match.group()):x}_", bridge)
 
     def read(self) -> State:
-        rules = firewall.read_bridge_table(self.table) if firewall.nft_installed() else None
+        rules = firewall.read_bridge_table(self.table)
         return None if rules is None else {"rules": rules}
 
     def write(self, state: State) -> None:
@@ -51,7 +51,7 @@ class DedupEbtables(DedupRules):
         self.chain = f"KUBENODE-DEDUP-{name}"
 
     def read(self) -> State:
-        return firewall.read_ebtables_chain(self.chain) if firewall.ebtables_installed() else None
+        return firewall.read_ebtables_chain(self.chain)
 
     def write(self, state: State) -> None:
         if state is not None:

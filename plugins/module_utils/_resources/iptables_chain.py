@@ -77,12 +77,12 @@ class OwnChain(Resource):
         if words[:2] == ["-m", "comment"]:
             words = words[4:]
         pods: t.Sequence[t.Any] = self.pods
-        if words[0] in self.kind.sides:
+        if words and words[0] in self.kind.sides:
             network: t.Any = ipaddress.ip_network(words[1])
             pods, words = [pod for pod in pods if pod.version == network.version and pod.subnet_of(network)], words[2:]
         if words[:2] == ["-m", "comment"]:
             words = words[4:]
-        return bool(pods) and words[:1] == ["-j"] and words[1] in self.kind.ends
+        return bool(pods) and (words[:1] == ["-g"] or (words[:1] == ["-j"] and words[1] in self.kind.ends))  # -g does not come back
 
     def write(self, state: State) -> None:
         chain, now = self.kind.chain, self.read()
@@ -174,6 +174,8 @@ class BaseChain(Resource):
             nft.add_base_chain(self.family, self.kind.table, self.kind.base, self.kind.type, self.kind.base.lower(), self.kind.priority)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
+        if not nft.speaks_json():
+            return True  # an empty chain is no reason to want nft again
         items = nft.read_table(self.family, self.kind.table)
         if items is None or found == self.wanted():
             return False

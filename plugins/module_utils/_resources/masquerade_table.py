@@ -32,7 +32,7 @@ class MasqueradeTable(Resource):
         self.id = f"masquerade:nftables/{family}"
 
     def read(self) -> State:
-        items = nft.read_table(self.family, TABLE) if nft.installed() else None
+        items = nft.read_table(self.family, TABLE)
         return None if items is None else _in_words(items) or {"items": items}
 
     def write(self, state: State) -> None:

@@ -12,7 +12,7 @@ import typing as t
 
 from .._addressing import cidr
 from .._converge import Want
-from .._host import firewall
+from .._host import firewall, nft
 from .._resources import dedup
 from .base import Run
 
@@ -33,11 +33,11 @@ def wants(section: str, bridge: str, mac: str, networks: t.Sequence[t.Any], run:
     if not seen:
         return []
     facts = [(mac, network.version, cidr.gateway(network), str(network)) for network in seen]
-    if firewall.nft_installed():
+    if nft.speaks_json():
         return [Want(dedup.DedupRules(bridge), {"rules": [rule for fact in facts for rule in dedup.nft_rules(*fact)]})]
     if firewall.ebtables_works():
         return [Want(dedup.DedupEbtables(bridge), {"rules": [rule for fact in facts for rule in dedup.ebtables_rules(*fact)], "jumps": 1})]
-    text = "neither nft nor a working ebtables is installed, so pods behind a service on"
+    text = "neither an nft with JSON nor a working ebtables is installed, so pods behind a service on"
     run.warnings.append(f"{section}: {text} {bridge} get packets twice (Debian: package nftables)")
     return []
 

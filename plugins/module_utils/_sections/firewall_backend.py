@@ -33,9 +33,11 @@ def variant(backend: str) -> str | None:
 
 
 def usable(backend: str, families: t.Iterable[str]) -> bool:
-    """Whether the node has the programs for it."""
+    """Whether the node has the programs for it, and its kernel what they need. To ask the legacy variant would make a table."""
     kind = variant(backend)
-    return nft.speaks_json() if kind is None else all(iptables.installed(kind, family) for family in families)
+    if kind is None:
+        return nft.speaks_json()
+    return all(iptables.installed(kind, family) and (kind == "legacy" or iptables.answers(kind, family)) for family in families)
 
 
 class Seen:
@@ -46,7 +48,7 @@ class Seen:
         listed = nft.speaks_json()
         chains = firewall.nft_chains() if listed else []
         for family in iptables.TOOLS:
-            if not listed and iptables.program("nft", family, "-save"):
+            if not listed:
                 chains += firewall.saved_nft_chains(family)
             if iptables.program("legacy", family, "-save"):
                 chains += firewall.legacy_chains(family)
@@ -90,9 +92,9 @@ def choose(asked: str, families: t.Sequence[str], known: Known, seen: Seen, run:
             return None
     if backend is None or not usable(backend, families):
         there = [word for word in BACKENDS if usable(word, families)]
-        tools = "nft" if asked == NFTABLES else " and ".join(iptables.TOOLS[family] for family in families)
+        tools = "nft with JSON" if asked == NFTABLES else " and ".join(iptables.TOOLS[family] for family in families)
         expected = f"expected {' or '.join(there)}" if there else "expected iptables or nft to be installed (Debian: package iptables or nftables)"
-        run.refuse("backend", f"{asked!r} needs {tools}, which this node does not have ({expected})")
+        run.refuse("backend", f"{asked!r} needs {tools}, which this node does not have or its kernel cannot serve ({expected})")
         return None
     return Choice(backend, "it was asked for" if backend == asked else f"the node's iptables is {backend}")
 

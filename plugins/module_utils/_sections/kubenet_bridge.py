@@ -67,7 +67,7 @@ def _check_name(name: str) -> list[Problem]:
 def _check_mtu(value: str, networks: t.Sequence[t.Any]) -> list[Problem]:
     if value == "auto":
         return []
-    if not value.isascii() or not value.isdigit() or int(value) not in MTU_RANGE:
+    if not value.isascii() or not value.isdigit() or len(value) > 5 or int(value) not in MTU_RANGE:
         return [Problem("mtu", f"{value!r} is not an MTU (expected auto or {MTU_RANGE[0]} to {MTU_RANGE[-1]})")]
     if int(value) < MTU_IPV6 and _has_ipv6(networks):
         return [Problem("mtu", f"{value} is too small for the IPv6 pod CIDR (expected at least {MTU_IPV6})")]
@@ -238,8 +238,18 @@ def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
                     hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
                     text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}"
                     run.refuse(f"pod_cidrs[{index}]", text)
-    if _has_ipv6(networks) and sysctls.read("net/ipv6/conf/all/disable_ipv6") != "0":
-        run.refuse("pod_cidrs", "has an IPv6 range, but IPv6 is switched off on this node (net.ipv6.conf.all.disable_ipv6)")
+    if _has_ipv6(networks):
+        _check_ipv6(name, run)
+
+
+def _check_ipv6(name: str, run: Run) -> None:
+    """A link that is to come, or one whose MTU has been too small for IPv6, begins with the default."""
+    own = f"net/ipv6/conf/{name}/disable_ipv6"
+    for key in ("net/ipv6/conf/all/disable_ipv6", own if sysctls.read(own) is not None else "net/ipv6/conf/default/disable_ipv6"):
+        if sysctls.read(key) != "0":
+            said = key if "." in key else key.replace("/", ".")
+            run.refuse("pod_cidrs", f"has an IPv6 range, but IPv6 is switched off on this node ({said}); set that to 0 first")
+            return
 
 
 def _kind(kind: str) -> str:

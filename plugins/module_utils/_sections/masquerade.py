@@ -227,7 +227,7 @@ def _agents(families: t.Mapping[str, str]) -> list[dict[str, t.Any]]:
         for variant in iptables.VARIANTS:
             for rule in _postrouting(variant, family):
                 words = iptables.split(rule)
-                agent = AGENTS.get(words[-1])
+                agent = AGENTS.get(words[-1]) if words[-2:-1] == ["-j"] else None
                 if agent is not None and _concerns(words, pod):
                     text = f"{_tool(variant, family)} has the chain {words[-1]} of {agent}, which masquerades what pods send"
                     text += " by a list of its own; what only one of the two lists excepts is masqueraded"

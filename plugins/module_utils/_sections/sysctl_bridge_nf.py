@@ -76,6 +76,7 @@ def resolved(desired: t.Mapping[str, t.Any]) -> Options:
 def parts(options: Options, run: Run) -> list[Part]:
     if options["state"] == "absent":
         _refuse_read_only({}, run)
+        _foretell({}, {}, run)
         return [removal(NAME, INSTANCE, revive)]
     part = Part(NAME, INSTANCE, {}, [], revive)
     decision = _decide_at_once(options, run)
@@ -156,9 +157,33 @@ def _fill(part: Part, options: Options, decision: Decision, run: Run) -> None:
         "values": {dotted(key): value for key, value in values.items()},
     }
     part.wants = _wants(values, calls, options["bridges"], bridges, run)
-    run.planned.sysctls.update(values)
-    run.planned.bridge_nf.update(dict.fromkeys(bridges, calls))
+    _foretell(values, dict.fromkeys(bridges, calls), run)
     run.results[NAME] = {**part.desired, "reason": reason, "overridden": _overridden(values, run), "module_blocked": _blocked(run) if managed else []}
+
+
+def _foretell(values: t.Mapping[str, str], bridges: t.Mapping[str, dict[str, str]], run: Run) -> None:
+    """Says to the sections behind this one how the switches will be, those that are given back among them."""
+    run.planned.sysctls.update({**_found("sysctl", run), **values})
+    run.planned.bridge_nf.update({**_found("bridge_nf", run), **bridges})
+    _warn_of_rules(run)
+
+
+def _warn_of_rules(run: Run) -> None:
+    """Rules against duplicates drop all that goes to services where the firewall does not see the bridge. What this run does not make
+    follows with its own next run."""
+    made = [bridge["name"] for bridge in run.sections.get("kubenet_bridge", [])]
+    for name in run.document.instances("kubenet_bridge"):
+        promiscuous = (run.document.desired("kubenet_bridge", name) or {}).get("hairpin_mode") == "promiscuous-bridge"
+        ruled = any(oid.startswith("dedup") for oid in run.document.objects("kubenet_bridge", name))
+        if promiscuous and name not in made and ruled is not any(run.firewall_sees(name, version) for version in (4, 6)):
+            text = f"{name} is a promiscuous-bridge {'with' if ruled else 'without'} rules against duplicates, which does not fit any more"
+            run.warnings.append(f"{NAME}: {text}; run kubenet_bridge again")
+
+
+def _found(kind: str, run: Run) -> dict[str, t.Any]:
+    """What was found of the parameters or bridges that are ours."""
+    records = {oid.partition(":"): record for oid, record in run.document.objects(NAME, INSTANCE).items()}
+    return {name: record["found"] for (prefix, _colon, name), record in records.items() if prefix == kind and record["found"] is not None}
 
 
 def _values(calls: t.Mapping[str, str], bridges: t.Sequence[str] | None, families: t.Sequence[str], run: Run) -> dict[str, str]:
@@ -239,8 +264,7 @@ def _accept_ra(run: Run) -> dict[str, str]:
 
 def _refuse_read_only(values: t.Mapping[str, str], run: Run, bridges: t.Mapping[str, t.Mapping[str, str]] | None = None) -> None:
     """Before anything is changed: a container mostly sees the kernel's parameters without being allowed to set them."""
-    given_back = {oid[len("sysctl:") :]: record["found"] for oid, record in run.document.objects(NAME, INSTANCE).items() if oid.startswith("sysctl:")}
-    due = {key: value for key, value in {**given_back, **values}.items() if value is not None and sysctls.read(key) not in (value, None)}
+    due = {key: value for key, value in {**_found("sysctl", run), **values}.items() if sysctls.read(key) not in (value, None)}
     due.update({key: value for key, value in values.items() if sysctls.read(key) is None})
     stuck = [f"{dotted(key)} = {value}" for key, value in due.items() if not sysctls.writable(key)]
     switched = [bridge for bridge, calls in (bridges or {}).items() if sysctls.read_bridge_nf(bridge) not in (None, calls)]

@@ -139,6 +139,7 @@ def test_pod_cidrs_of_the_wrong_form_are_refused_all_at_once(values, messages):
         ("224.0.0.0/24", "overlaps the multicast range 224.0.0.0/4 (expected e.g. 10.244.1.0/24)"),
         ("::/64", "overlaps the unspecified and loopback range ::/127 (expected e.g. fd00:10:244:1::/64)"),
         ("::ffff:10.0.0.0/104", "overlaps the IPv4-mapped range ::ffff:0:0/96 (expected e.g. fd00:10:244:1::/64)"),
+        ("fec0:0:0:1::/64", "overlaps the site-local range fec0::/10 (expected e.g. fd00:10:244:1::/64)"),
         ("fe80::/64", "overlaps the link-local range fe80::/10 (expected e.g. fd00:10:244:1::/64)"),
         ("ff05::/64", "overlaps the multicast range ff00::/8 (expected e.g. fd00:10:244:1::/64)"),
     ],

@@ -44,6 +44,7 @@ def test_what_is_taken_off(text, expected):
     [
         ("-1", "'-1' is not an overhead (expected bytes, one of vxlan/ipv4, "),
         ("65536", "'65536' is more than an MTU can be (expected at most 65535)"),
+        ("9" * 5000, f"'{'9' * 5000}' is more than an MTU can be (expected at most 65535)"),
         ("", "'' is not an overhead"),
         ("vxlan", "'vxlan' is not an overhead (expected bytes, one of vxlan/ipv4, vxlan/ipv6"),
         ("wireguard", "'wireguard' is not an overhead"),

@@ -106,6 +106,7 @@ TEXTS = [
     (kubenet_bridge, {"pod_cidrs": ["10.244.1.0/33"]}, ["pod_cidrs[0]: '10.244.1.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"]),
     (kubenet_bridge, {"pod_cidrs": ["10.244.1.7/24"]}, ["pod_cidrs[0]: '10.244.1.7/24' has host bits set (expected 10.244.1.0/24)"]),
     (kubenet_bridge, {"mtu": "67"}, ["mtu: '67' is not an MTU (expected auto or 68 to 65535)"]),
+    (kubenet_bridge, {"mtu": "9" * 5000}, [f"mtu: '{'9' * 5000}' is not an MTU (expected auto or 68 to 65535)"]),
     (kubenet_bridge, {"mtu": "65536"}, ["mtu: '65536' is not an MTU (expected auto or 68 to 65535)"]),
     (kubenet_bridge, {"mtu": "-1500"}, ["mtu: '-1500' is not an MTU (expected auto or 68 to 65535)"]),
     (kubenet_bridge, {"mtu": "１５００"}, ["mtu: '１５００' is not an MTU (expected auto or 68 to 65535)"]),
