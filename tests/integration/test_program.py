@@ -100,7 +100,7 @@ def test_after_a_reboot_the_node_is_as_it_was(made):
     code, state, parts = data(made, "status")
     assert (code, state) == (3, "missing")
     found = states(parts)
-    assert found["kubenet_bridge/cbr0: bridge:cbr0"] == found["masquerade/node: masquerade:ipv6"] == "missing"
+    assert found["kubenet_bridge/cbr0: bridge:cbr0"] == found["masquerade/node: masquerade:iptables-nft/ipv6"] == "missing"
     assert found["sysctl_bridge_nf/node: sysctl:net/ipv4/ip_forward"] == "drift"
     assert "+mtu: 1450\n" in command(made, "diff").stdout
     assert data(made, "apply", "--check")[0] == 3

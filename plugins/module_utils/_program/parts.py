@@ -72,19 +72,38 @@ def look() -> list[Look]:
 
 def apply() -> list[Look]:
     """Makes the node what its document says, one part after the other, each of them whole or not at all. What is not wanted
-    now is not given back: at boot it may only be late."""
+    now is not given back: at boot it may only be late.
+
+    What one part makes may be what another waited for: a bridge's own switches come with the bridge, and the rules against
+    duplicates with those switches. So there is a second round where the first changed something.
+    """
     with process.ended_by_signals(), files.locked(_door.LOCK):
-        return [_apply_part(section, instance) for section, instance in _parts(Document.load())]
+        names = _parts(Document.load())
+        first = [_apply_part(section, instance) for section, instance in names]
+        if not any(look.changes for look in first):
+            return first
+        return [_joined(before, _apply_part(section, instance)) for before, (section, instance) in zip(first, names)]
+
+
+def _joined(before: Look, after: Look) -> Look:
+    """How a part is after two rounds, and what both have changed."""
+    after.changes, after.diff = before.changes + after.changes, before.diff + after.diff
+    return after
 
 
 def _parts(document: Document) -> list[tuple[t.Any, str]]:
     return [(section, instance) for section in SECTIONS for instance in document.instances(section.NAME)]
 
 
-def _run(document: Document, *, check: bool) -> Run:
-    """A run that knows of all parts, as that of the playbook did, and makes one of them."""
-    sections = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in SECTIONS}
-    return Run(document, check=check, sections={name: options for name, options in sections.items() if options})
+def _run(document: Document, sections: t.Iterable[t.Any], *, check: bool) -> Run:
+    """A run that may take it that these sections are made with it."""
+    made = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in sections}
+    return Run(document, check=check, sections={name: options for name, options in made.items() if options})
+
+
+def _run_for(section: t.Any, document: Document, *, check: bool) -> Run:
+    """A run that makes parts of one section: the others stand for themselves, but the networks come anyway."""
+    return _run(document, (section, networks), check=check)
 
 
 def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instance: str, run: Run) -> Look:
@@ -109,14 +128,14 @@ def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instanc
 
 
 def _look_at(section: t.Any, instance: str, document: Document) -> Look:
-    found = _guarded(_settle, section, instance, _run(document, check=True))
+    found = _guarded(_settle, section, instance, _run_for(section, document, check=True))
     if not found.problems and document.asked(section.NAME, instance) is not None:
-        _ask_again(found, section, _run(document, check=True))
+        _ask_again(found, section, _run(document, SECTIONS, check=True))
     return found
 
 
 def _apply_part(section: t.Any, instance: str) -> Look:
-    return _guarded(_settle, section, instance, _run(Document.load(), check=False))
+    return _guarded(_settle, section, instance, _run_for(section, Document.load(), check=False))
 
 
 def _settle(found: Look, section: t.Any, run: Run) -> None:
