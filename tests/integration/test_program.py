@@ -247,3 +247,57 @@ def test_colours_are_for_terminals(made):
     assert "\x1b" not in on_a_terminal(NO_COLOR="1")
     lines = [line for line in command(made, "status").stdout.splitlines() if "  " in line.strip()]
     assert len({len(line[:line.rindex(word)]) for line in lines for word in ("ok",) if line.endswith(word)}) == 1, "the columns are aligned"
+
+
+def test_somebody_who_does_not_listen(made):
+    """A pipe that nobody reads to its end is no failure, nor is a stream that was closed; a full disk is."""
+    run = f"/usr/bin/python3 -I {program.SENT}"
+
+    def shell(script):
+        done = made.run(["bash", "-c", script], check=False)
+        return done.stdout, done.stderr
+
+    for verb in ("status", "status --json", "apply", "apply --json"):
+        assert shell(f"{run} {verb} | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
+        assert shell(f"{run} {verb} >&-; echo $? >&2") == ("", "0\n")
+        assert shell(f"{run} {verb} >/dev/full; echo $?") == ("1\n", "kubenode-network: what there is to say cannot be written: No space left on device\n")
+    made.ip("link del cbr0")
+    assert shell(f"{run} status | true; echo ${{PIPESTATUS[0]}}") == ("3\n", "")
+    assert shell(f"{run} apply | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
+    assert made.run(["ip", "link", "show", "cbr0"]).returncode == 0
+
+
+#: Takes a setting out of the document, as an older release might not have had it, and seals it again.
+FORGET = f"""
+import json, sys
+sys.path.insert(0, {program.SENT!r})
+from kubenode_network import _document
+data = json.load(open(_document.PATH))
+del data["sections"][sys.argv[1]][sys.argv[2]]["desired"][sys.argv[3]]
+data[_document.SEAL] = _document._seal(_document._unsealed(data))
+json.dump(data, open(_document.PATH, "w"))
+"""
+
+
+@pytest.mark.parametrize(("name", "key"), [("kubenet_bridge/cbr0", "txqueuelen"), ("sysctl_bridge_nf/node", "bridges")])
+def test_a_part_without_one_of_its_settings_does_not_hold_up_the_others(made, name, key):
+    boot(made)
+    section, instance = name.split("/")
+    made.run(["/usr/bin/python3", "-I", "-c", FORGET, section, instance, key])
+    for verb in ("status", "apply"):
+        code, state, parts = data(made, verb)
+        assert (code, state) == (1, "failed")
+        failed = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+        assert failed == {name: [f"{DOCUMENT} does not say {key}, as if of another release (expected a run of the playbook to complete it)"]}
+    assert "-A KUBENODE-MASQ -j MASQUERADE" in made.run(["iptables-save", "-t", "nat"]).stdout
+
+
+def test_a_document_on_a_disk_that_is_not_there(node):
+    """Not a node on which nothing is configured: that would let the playbook put a new document in its place."""
+    program.send(node)
+    node.run(["sh", "-c", f"mkdir -p $(dirname {DOCUMENT}); ln -s /mnt/away/node.json {DOCUMENT}"])
+    text = f"{DOCUMENT} is a symbolic link that leads nowhere (expected the document, or nothing)"
+    for verb in ("status", "apply"):
+        done = command(node, verb)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"kubenode-network: {text}\n")
+    assert node.module("sysctl_bridge_nf", {})["msg"] == text

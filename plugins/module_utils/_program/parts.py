@@ -16,11 +16,11 @@ import typing as t
 from .. import _door
 from .._converge import Change, Part, Want
 from .._document import Document, Record
-from .._errors import InputError, KubenodeError
+from .._errors import InputError, KubenodeError, NodeError
 from .._host import files, process
 from .._resource import Resource, State
 from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
-from .._sections.base import Run, defaults
+from .._sections.base import Options, Run, defaults
 
 #: The sections that can be made from the document alone, in the order in which they are applied.
 SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, boot_service)
@@ -95,15 +95,15 @@ def _parts(document: Document) -> list[tuple[t.Any, str]]:
     return [(section, instance) for section in SECTIONS for instance in document.instances(section.NAME)]
 
 
-def _run(document: Document, sections: t.Iterable[t.Any], *, check: bool) -> Run:
-    """A run that may take it that these sections are made with it."""
-    made = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in sections}
-    return Run(document, check=check, sections={name: options for name, options in made.items() if options})
+def _run(document: Document, *, check: bool) -> Run:
+    """A run that makes one part. It cannot take it that others are made with it; but the networks come anyway."""
+    return Run(document, check=check, sections={networks.NAME: ()})
 
 
-def _run_for(section: t.Any, document: Document, *, check: bool) -> Run:
-    """A run that makes parts of one section: the others stand for themselves, but the networks come anyway."""
-    return _run(document, (section, networks), check=check)
+def _all_sections(document: Document) -> dict[str, list[Options]]:
+    """What a run of the playbook makes: section -> the options of each of its parts."""
+    found = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in SECTIONS}
+    return {name: options for name, options in found.items() if options}
 
 
 def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instance: str, run: Run) -> Look:
@@ -128,14 +128,14 @@ def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instanc
 
 
 def _look_at(section: t.Any, instance: str, document: Document) -> Look:
-    found = _guarded(_settle, section, instance, _run_for(section, document, check=True))
+    found = _guarded(_settle, section, instance, _run(document, check=True))
     if not found.problems and document.asked(section.NAME, instance) is not None:
-        _ask_again(found, section, _run(document, SECTIONS, check=True))
+        _ask_again(found, section, _run(document, check=True))
     return found
 
 
 def _apply_part(section: t.Any, instance: str) -> Look:
-    return _guarded(_settle, section, instance, _run_for(section, Document.load(), check=False))
+    return _guarded(_settle, section, instance, _run(Document.load(), check=False))
 
 
 def _settle(found: Look, section: t.Any, run: Run) -> None:
@@ -151,12 +151,19 @@ def _settle(found: Look, section: t.Any, run: Run) -> None:
 def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:
     """The part as the document has it, with another that is written for its sake, such as the network of an entry. Raises
     InputError."""
-    opened = [(section, section.resolved(run.document.desired(section.NAME, instance)), "")]
+    opened = [(section, _resolved(section, instance, run.document), "")]
     _door.check_options(opened)
     parts = _door.planned_parts(opened, run)
     for part in parts:
         part.desired, part.asked, part.keeps = run.document.desired(part.section, part.instance), None, True
     return parts
+
+
+def _resolved(section: t.Any, instance: str, document: Document) -> Options:
+    try:
+        return t.cast(Options, section.resolved(document.desired(section.NAME, instance)))
+    except KeyError as error:
+        raise NodeError(f"{document.path} does not say {error.args[0]}, as if of another release (expected a run of the playbook to complete it)") from error
 
 
 def _things(part: Part, changes: t.Sequence[Change], document: Document) -> list[Thing]:
@@ -212,6 +219,7 @@ def _ask_again(found: Look, section: t.Any, run: Run) -> None:
     desired = run.document.desired(section.NAME, found.instance) or {}
     options = {**defaults(section.OPTIONS), **(run.document.asked(section.NAME, found.instance) or {})}
     try:
+        run.sections = _all_sections(run.document)
         parts = _door.planned_parts([(section, options, "")], run)
     except Exception as error:
         found.warnings.append(f"what was asked for could not be done now: {error}")
