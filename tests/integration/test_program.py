@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import zipfile
 
 import pytest
 from testbed import diff_dumps, program, wait_for
@@ -301,3 +303,57 @@ def test_a_document_on_a_disk_that_is_not_there(node):
         done = command(node, verb)
         assert (done.returncode, done.stdout, done.stderr) == (1, "", f"kubenode-network: {text}\n")
     assert node.module("sysctl_bridge_nf", {})["msg"] == text
+
+
+# What the node's file systems allow
+
+
+def unit_command(node):
+    unit = node.read("/etc/systemd/system/kubenode-network.service")
+    return next(line.partition("=")[2].split() for line in unit.splitlines() if line.startswith("ExecStart="))
+
+
+def test_programs_may_not_be_run_from_usr_local(made):
+    """The launcher cannot be run then; the unit does without it."""
+    boot(made)
+    made.run(["mount", "--bind", "/usr/local", "/usr/local"])
+    made.run(["mount", "-o", "remount,bind,noexec", "/usr/local"])
+    done = made.run(unit_command(made), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert data(made, "status")[:2] == (0, "ok")
+
+
+def test_the_programs_folder_cannot_be_written(node):
+    """Neither put there nor taken away: an error in a line, and nothing is touched."""
+    options = program.send(node)
+    node.run(["mount", "--bind", "/usr/local", "/usr/local"])
+    remount = ["mount", "-o", "remount,bind,ro", "/usr/local"]
+    node.run(remount)
+    before = node.dump()
+    assert "/usr/local/lib/kubenode-network cannot be made: Read-only file system; everything done before it" in node.module("boot_service", options)["msg"]
+    assert diff_dumps(before, node.dump()) == ""
+    node.run(["mount", "-o", "remount,bind,rw", "/usr/local"])
+    assert node.module("boot_service", options)["changed"]
+    node.run(remount)
+    before = node.dump()
+    text = "/usr/local/sbin/kubenode-network cannot be removed: Read-only file system; everything done before it was put back, the node is as it was"
+    assert node.module("boot_service", {"state": "absent"})["msg"] == f"file:/usr/local/sbin/kubenode-network could not be changed: {text}"
+    assert diff_dumps(before, node.dump()) == ""
+
+
+def test_neither_controller_nor_node_has_the_library(made):
+    """All but the bridge is mended, and a line says what the bridge needs."""
+    kept = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(program.build())) as whole, zipfile.ZipFile(kept, "w") as part:
+        for name in whole.namelist():
+            if not name.startswith("pyroute2"):
+                part.writestr(name, whole.read(name))
+    boot(made)
+    program.send(made, kept.getvalue())
+    code, state, parts = data(made, "apply")
+    assert (code, state) == (1, "failed")
+    failed = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+    assert list(failed) == ["kubenet_bridge/cbr0"]
+    assert failed["kubenet_bridge/cbr0"][0].startswith("the Python library pyroute2 is needed on this node to change bridge:cbr0: ModuleNotFoundError")
+    assert "-A KUBENODE-MASQ -j MASQUERADE" in made.run(["iptables-save", "-t", "nat"]).stdout
+    assert made.read("/proc/sys/net/ipv4/ip_forward") == "1\n"
