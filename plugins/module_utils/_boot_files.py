@@ -13,6 +13,7 @@ out of other patterns; there, a line with a pattern is judged as systemd does.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import typing as t
@@ -63,9 +64,10 @@ class Block(t.NamedTuple):
 def overrides(texts: Texts, values: t.Mapping[str, str]) -> list[Override]:
     """The lines that undo one of these values (key -> value) when one of the programs runs."""
     found: dict[tuple[str, Setting], list[str]] = {}
+    settings = {program: _collected(texts, program) for program in PROGRAMS}
     for key, value in values.items():
         for program in PROGRAMS:
-            last = last_setting(texts, key, program)
+            last = _last_of(settings[program], key)
             if last is not None and not same_value(last.value or "", value):
                 found.setdefault((key, last), []).append(program)
     return [Override(key, last.value or "", last.path, last.line, programs) for (key, last), programs in found.items()]
@@ -74,7 +76,10 @@ def overrides(texts: Texts, values: t.Mapping[str, str]) -> list[Override]:
 def last_setting(texts: Texts, key: str, program: str) -> Setting | None:
     """The line that has the last word on a key when the program runs; None when no line is about it. ``texts``: path -> text of the
     files in ``SYSCTL_FOLDERS`` and of ``SYSCTL_FILE``."""
-    settings = _collected(texts, program)
+    return _last_of(_collected(texts, program), key)
+
+
+def _last_of(settings: t.Sequence[Setting], key: str) -> Setting | None:
     explicit = {setting.key for setting in settings}
     names = (key, *_ALIASES.get(key, ()))
     last = None
@@ -129,11 +134,16 @@ def _sets(pattern: str, names: t.Sequence[str], explicit: t.AbstractSet[str]) ->
     """A pattern passes over keys that another line names in full, wherever that is."""
     if not re.search(r"[*?\[]", pattern):
         return pattern in names
+    matching = _compiled(pattern)
+    return matching is not None and any(name not in explicit and matching.fullmatch(name) for name in names)
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
     try:
-        matching = re.compile(_regex(pattern))
+        return re.compile(_regex(pattern))
     except re.error:  # "[z-a]" matches nothing
-        return False
-    return any(name not in explicit and matching.fullmatch(name) for name in names)
+        return None
 
 
 def _regex(pattern: str) -> str:

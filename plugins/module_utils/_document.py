@@ -169,6 +169,8 @@ class DocumentFile(Resource):
             with open(self.path, encoding="utf-8") as file:
                 return json.load(file)
         except FileNotFoundError:
+            if os.path.islink(self.path):
+                raise NodeError(f"{self.path} is a symbolic link that leads nowhere (expected the document, or nothing)") from None
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise NodeError(f"{self.path} cannot be read: {error}; move it away to start afresh (nothing it names will be removed)") from error

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import zipfile
 
 import pytest
 from testbed import diff_dumps, program, wait_for
@@ -100,7 +102,7 @@ def test_after_a_reboot_the_node_is_as_it_was(made):
     code, state, parts = data(made, "status")
     assert (code, state) == (3, "missing")
     found = states(parts)
-    assert found["kubenet_bridge/cbr0: bridge:cbr0"] == found["masquerade/node: masquerade:ipv6"] == "missing"
+    assert found["kubenet_bridge/cbr0: bridge:cbr0"] == found["masquerade/node: masquerade:iptables-nft/ipv6"] == "missing"
     assert found["sysctl_bridge_nf/node: sysctl:net/ipv4/ip_forward"] == "drift"
     assert "+mtu: 1450\n" in command(made, "diff").stdout
     assert data(made, "apply", "--check")[0] == 3
@@ -247,3 +249,111 @@ def test_colours_are_for_terminals(made):
     assert "\x1b" not in on_a_terminal(NO_COLOR="1")
     lines = [line for line in command(made, "status").stdout.splitlines() if "  " in line.strip()]
     assert len({len(line[:line.rindex(word)]) for line in lines for word in ("ok",) if line.endswith(word)}) == 1, "the columns are aligned"
+
+
+def test_somebody_who_does_not_listen(made):
+    """A pipe that nobody reads to its end is no failure, nor is a stream that was closed; a full disk is."""
+    run = f"/usr/bin/python3 -I {program.SENT}"
+
+    def shell(script):
+        done = made.run(["bash", "-c", script], check=False)
+        return done.stdout, done.stderr
+
+    for verb in ("status", "status --json", "apply", "apply --json"):
+        assert shell(f"{run} {verb} | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
+        assert shell(f"{run} {verb} >&-; echo $? >&2") == ("", "0\n")
+        assert shell(f"{run} {verb} >/dev/full; echo $?") == ("1\n", "kubenode-network: what there is to say cannot be written: No space left on device\n")
+    made.ip("link del cbr0")
+    assert shell(f"{run} status | true; echo ${{PIPESTATUS[0]}}") == ("3\n", "")
+    assert shell(f"{run} apply | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
+    assert made.run(["ip", "link", "show", "cbr0"]).returncode == 0
+
+
+#: Takes a setting out of the document, as an older release might not have had it, and seals it again.
+FORGET = f"""
+import json, sys
+sys.path.insert(0, {program.SENT!r})
+from kubenode_network import _document
+data = json.load(open(_document.PATH))
+del data["sections"][sys.argv[1]][sys.argv[2]]["desired"][sys.argv[3]]
+data[_document.SEAL] = _document._seal(_document._unsealed(data))
+json.dump(data, open(_document.PATH, "w"))
+"""
+
+
+@pytest.mark.parametrize(("name", "key"), [("kubenet_bridge/cbr0", "txqueuelen"), ("sysctl_bridge_nf/node", "bridges")])
+def test_a_part_without_one_of_its_settings_does_not_hold_up_the_others(made, name, key):
+    boot(made)
+    section, instance = name.split("/")
+    made.run(["/usr/bin/python3", "-I", "-c", FORGET, section, instance, key])
+    for verb in ("status", "apply"):
+        code, state, parts = data(made, verb)
+        assert (code, state) == (1, "failed")
+        failed = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+        assert failed == {name: [f"{DOCUMENT} does not say {key}, as if of another release (expected a run of the playbook to complete it)"]}
+    assert "-A KUBENODE-MASQ -j MASQUERADE" in made.run(["iptables-save", "-t", "nat"]).stdout
+
+
+def test_a_document_on_a_disk_that_is_not_there(node):
+    """Not a node on which nothing is configured: that would let the playbook put a new document in its place."""
+    program.send(node)
+    node.run(["sh", "-c", f"mkdir -p $(dirname {DOCUMENT}); ln -s /mnt/away/node.json {DOCUMENT}"])
+    text = f"{DOCUMENT} is a symbolic link that leads nowhere (expected the document, or nothing)"
+    for verb in ("status", "apply"):
+        done = command(node, verb)
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", f"kubenode-network: {text}\n")
+    assert node.module("sysctl_bridge_nf", {})["msg"] == text
+
+
+# What the node's file systems allow
+
+
+def unit_command(node):
+    unit = node.read("/etc/systemd/system/kubenode-network.service")
+    return next(line.partition("=")[2].split() for line in unit.splitlines() if line.startswith("ExecStart="))
+
+
+def test_programs_may_not_be_run_from_usr_local(made):
+    """The launcher cannot be run then; the unit does without it."""
+    boot(made)
+    made.run(["mount", "--bind", "/usr/local", "/usr/local"])
+    made.run(["mount", "-o", "remount,bind,noexec", "/usr/local"])
+    done = made.run(unit_command(made), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert data(made, "status")[:2] == (0, "ok")
+
+
+def test_the_programs_folder_cannot_be_written(node):
+    """Neither put there nor taken away: an error in a line, and nothing is touched."""
+    options = program.send(node)
+    node.run(["mount", "--bind", "/usr/local", "/usr/local"])
+    remount = ["mount", "-o", "remount,bind,ro", "/usr/local"]
+    node.run(remount)
+    before = node.dump()
+    assert "/usr/local/lib/kubenode-network cannot be made: Read-only file system; everything done before it" in node.module("boot_service", options)["msg"]
+    assert diff_dumps(before, node.dump()) == ""
+    node.run(["mount", "-o", "remount,bind,rw", "/usr/local"])
+    assert node.module("boot_service", options)["changed"]
+    node.run(remount)
+    before = node.dump()
+    text = "/usr/local/sbin/kubenode-network cannot be removed: Read-only file system; everything done before it was put back, the node is as it was"
+    assert node.module("boot_service", {"state": "absent"})["msg"] == f"file:/usr/local/sbin/kubenode-network could not be changed: {text}"
+    assert diff_dumps(before, node.dump()) == ""
+
+
+def test_neither_controller_nor_node_has_the_library(made):
+    """All but the bridge is mended, and a line says what the bridge needs."""
+    kept = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(program.build())) as whole, zipfile.ZipFile(kept, "w") as part:
+        for name in whole.namelist():
+            if not name.startswith("pyroute2"):
+                part.writestr(name, whole.read(name))
+    boot(made)
+    program.send(made, kept.getvalue())
+    code, state, parts = data(made, "apply")
+    assert (code, state) == (1, "failed")
+    failed = {name: part["problems"] for name, part in parts.items() if part["problems"]}
+    assert list(failed) == ["kubenet_bridge/cbr0"]
+    assert failed["kubenet_bridge/cbr0"][0].startswith("the Python library pyroute2 is needed on this node to change bridge:cbr0: ModuleNotFoundError")
+    assert "-A KUBENODE-MASQ -j MASQUERADE" in made.run(["iptables-save", "-t", "nat"]).stdout
+    assert made.read("/proc/sys/net/ipv4/ip_forward") == "1\n"

@@ -338,3 +338,14 @@ def test_values_that_cannot_be_given_back(node):
     result = node.module("sysctl_bridge_nf", {"state": "absent"})
     assert result["msg"].startswith("nothing was changed: the kernel's parameters (/proc/sys) are read-only here")
     assert "net.ipv4.ip_forward = 0" in result["msg"] and not diff_dumps(before, node.dump())
+
+
+def test_keys_that_come_with_the_module_are_not_taken_for_read_only(node):
+    """As on a node that has not loaded br_netfilter yet: /proc/sys can be written to, although access(2) denies that of its folders."""
+    node.run(["mount", "-t", "tmpfs", "none", "/proc/sys/net/bridge"])
+    result = node.module("sysctl_bridge_nf", {}, check=True)
+    assert not result.get("failed"), result
+    assert "sysctl:net/bridge/bridge-nf-call-iptables" in [change["resource"] for change in result["changes"]]
+    node.run(["mount", "--bind", "/proc/sys", "/proc/sys"])
+    node.run(["mount", "-o", "remount,bind,ro", "/proc/sys"])
+    assert "net.bridge.bridge-nf-call-iptables = 1" in node.module("sysctl_bridge_nf", {}, check=True)["msg"]

@@ -197,9 +197,13 @@ def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
 
 
 def remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    try:
         os.unlink(path)
         _sync_folder(os.path.dirname(path))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise NodeError(f"{path} cannot be removed: {error.strerror}") from error
 
 
 class Entry(t.NamedTuple):

@@ -41,9 +41,10 @@ def write(key: str, value: str) -> None:
 
 
 def writable(key: str) -> bool:
-    """Whether the key can be set here: in most containers /proc/sys is read-only."""
+    """Whether the key can be set here: in most containers /proc/sys is read-only. Of one that is not there yet, its file system
+    tells; access(2) would not, since the kernel lets nobody write to the folders (fs/proc/proc_sysctl.c proc_sys_permission)."""
     path = os.path.join(ROOT, key)
-    return os.access(path if os.path.exists(path) else ROOT, os.W_OK)
+    return os.access(path, os.W_OK) if os.path.exists(path) else not os.statvfs(ROOT).f_flag & os.ST_RDONLY
 
 
 def children(folder: str) -> list[str]:

@@ -36,11 +36,11 @@ def main(version: str, argv: t.Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise KubenodeError(f"{PATH} is root's alone to read (expected to run as root, e.g. by sudo)")
-        if not os.path.exists(PATH):
+        if not os.path.lexists(PATH):
             return _nothing(options)
         return _run(options)
     except (KubenodeError, OSError) as error:
-        sys.stderr.write(f"kubenode-network: {error}\n")
+        _say(sys.stderr, f"kubenode-network: {error}\n")
         return ERROR
 
 
@@ -68,7 +68,7 @@ def _parser(version: str) -> argparse.ArgumentParser:
 
 def _nothing(options: argparse.Namespace) -> int:
     text = json.dumps(show.as_data([])) if options.json else f"Nothing is configured on this node: there is no {PATH}."
-    sys.stdout.write(f"{text}\n")
+    _say(sys.stdout, f"{text}\n")
     return OK
 
 
@@ -78,10 +78,25 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         text = json.dumps(show.as_data(looks), indent=1) + "\n"
     else:
-        text = _text(options, looks, show.Paint(is_terminal=sys.stdout.isatty()))
-    # Names of files may be in any encoding.
-    sys.stdout.write(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
+        text = _text(options, looks, show.Paint(is_terminal=sys.stdout is not None and sys.stdout.isatty()))
+    _say(sys.stdout, text)
     return exit_code(looks)
+
+
+def _say(stream: t.TextIO | None, text: str) -> None:
+    """Writes all of a text, in which names of files may be in any encoding, to a stream, None for one that is closed. That
+    nobody reads to its end (``| head``) is no failure; that it cannot be kept is one, an OSError."""
+    if stream is None:
+        return
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:  # or Python tries once more when it ends
+            os.dup2(nowhere.fileno(), stream.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(f"what there is to say cannot be written: {error.strerror}") from error
 
 
 def _text(options: argparse.Namespace, looks: t.Sequence[parts.Look], paint: show.Paint) -> str:

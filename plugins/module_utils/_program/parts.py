@@ -16,11 +16,11 @@ import typing as t
 from .. import _door
 from .._converge import Change, Part, Want
 from .._document import Document, Record
-from .._errors import InputError, KubenodeError
+from .._errors import InputError, KubenodeError, NodeError
 from .._host import files, process
 from .._resource import Resource, State
 from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
-from .._sections.base import Run, defaults
+from .._sections.base import Options, Run, defaults
 
 #: The sections that can be made from the document alone, in the order in which they are applied.
 SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, boot_service)
@@ -72,9 +72,23 @@ def look() -> list[Look]:
 
 def apply() -> list[Look]:
     """Makes the node what its document says, one part after the other, each of them whole or not at all. What is not wanted
-    now is not given back: at boot it may only be late."""
+    now is not given back: at boot it may only be late.
+
+    What one part makes may be what another waited for: a bridge's own switches come with the bridge, and the rules against
+    duplicates with those switches. So there is a second round where the first changed something.
+    """
     with process.ended_by_signals(), files.locked(_door.LOCK):
-        return [_apply_part(section, instance) for section, instance in _parts(Document.load())]
+        names = _parts(Document.load())
+        first = [_apply_part(section, instance) for section, instance in names]
+        if not any(look.changes for look in first):
+            return first
+        return [_joined(before, _apply_part(section, instance)) for before, (section, instance) in zip(first, names)]
+
+
+def _joined(before: Look, after: Look) -> Look:
+    """How a part is after two rounds, and what both have changed."""
+    after.changes, after.diff = before.changes + after.changes, before.diff + after.diff
+    return after
 
 
 def _parts(document: Document) -> list[tuple[t.Any, str]]:
@@ -82,9 +96,14 @@ def _parts(document: Document) -> list[tuple[t.Any, str]]:
 
 
 def _run(document: Document, *, check: bool) -> Run:
-    """A run that knows of all parts, as that of the playbook did, and makes one of them."""
-    sections = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in SECTIONS}
-    return Run(document, check=check, sections={name: options for name, options in sections.items() if options})
+    """A run that makes one part. It cannot take it that others are made with it; but the networks come anyway."""
+    return Run(document, check=check, sections={networks.NAME: ()})
+
+
+def _all_sections(document: Document) -> dict[str, list[Options]]:
+    """What a run of the playbook makes: section -> the options of each of its parts."""
+    found = {section.NAME: [section.resolved(document.desired(section.NAME, name)) for name in document.instances(section.NAME)] for section in SECTIONS}
+    return {name: options for name, options in found.items() if options}
 
 
 def _guarded(work: t.Callable[[Look, t.Any, Run], None], section: t.Any, instance: str, run: Run) -> Look:
@@ -132,12 +151,19 @@ def _settle(found: Look, section: t.Any, run: Run) -> None:
 def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:
     """The part as the document has it, with another that is written for its sake, such as the network of an entry. Raises
     InputError."""
-    opened = [(section, section.resolved(run.document.desired(section.NAME, instance)), "")]
+    opened = [(section, _resolved(section, instance, run.document), "")]
     _door.check_options(opened)
     parts = _door.planned_parts(opened, run)
     for part in parts:
         part.desired, part.asked, part.keeps = run.document.desired(part.section, part.instance), None, True
     return parts
+
+
+def _resolved(section: t.Any, instance: str, document: Document) -> Options:
+    try:
+        return t.cast(Options, section.resolved(document.desired(section.NAME, instance)))
+    except KeyError as error:
+        raise NodeError(f"{document.path} does not say {error.args[0]}, as if of another release (expected a run of the playbook to complete it)") from error
 
 
 def _things(part: Part, changes: t.Sequence[Change], document: Document) -> list[Thing]:
@@ -193,6 +219,7 @@ def _ask_again(found: Look, section: t.Any, run: Run) -> None:
     desired = run.document.desired(section.NAME, found.instance) or {}
     options = {**defaults(section.OPTIONS), **(run.document.asked(section.NAME, found.instance) or {})}
     try:
+        run.sections = _all_sections(run.document)
         parts = _door.planned_parts([(section, options, "")], run)
     except Exception as error:
         found.warnings.append(f"what was asked for could not be done now: {error}")

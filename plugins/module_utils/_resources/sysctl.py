@@ -60,10 +60,10 @@ class Sysctl(Resource):
 class BridgeNf(Resource):
     """One bridge's own switches: a packet passes the firewall where its bridge, or ``net/bridge`` for all of them, says so. State:
     ``{"iptables": "1", "ip6tables": "1", "arptables": "0"}``, or None while there is no such bridge. ``ruled``: a rule for udev
-    of ours has set them before they were looked at."""
+    of ours has set them before they were looked at. ``made``: the run that wants them makes the bridge before."""
 
-    def __init__(self, bridge: str, *, ruled: bool = False) -> None:
-        self.bridge, self.ruled = bridge, ruled
+    def __init__(self, bridge: str, *, ruled: bool = False, made: bool = False) -> None:
+        self.bridge, self.ruled, self.made = bridge, ruled, made
         self.id = f"bridge_nf:{bridge}"
 
     def read(self) -> State:
@@ -78,6 +78,9 @@ class BridgeNf(Resource):
     def found(self, state: State) -> State:
         """A bridge begins with all of them off."""
         return dict.fromkeys(sysctls.NF_TABLES, "0") if state is None or self.ruled else state
+
+    def waits_for(self) -> str | None:
+        return f"bridge {self.bridge}" if not self.made and self.read() is None else None
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return self.read() is None or f"bridge:{self.bridge}" in releasing  # they go with their bridge

@@ -38,7 +38,7 @@ BEFORE = (
     " k3s.service k3s-agent.service rke2-server.service rke2-agent.service"
 )
 #: After network-pre.target: firewall services, which flush all rules when they start, are done by then. A failure stops
-#: nothing: what comes after it is ordered, not bound.
+#: nothing: what comes after it is ordered, not bound. It needs no launcher: /usr/local may be mounted noexec.
 UNIT_TEXT = f"""\
 [Unit]
 Description=Pod network of this node
@@ -47,12 +47,12 @@ Wants=network-pre.target
 After=network-pre.target systemd-modules-load.service systemd-sysctl.service local-fs.target
 Before={BEFORE}
 ConditionPathExists=/etc/kubenode-network/node.json
-RequiresMountsFor={PROGRAM} {COMMAND} /etc/kubenode-network
+RequiresMountsFor={PROGRAM} /etc/kubenode-network
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={COMMAND} apply
+ExecStart={{python}} -I {PROGRAM} apply
 SuccessExitStatus=3
 TimeoutStartSec=120
 
@@ -95,7 +95,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     launcher = f'#!/bin/sh\n# Written by kubenode.network.{NAME}\nexec {python} -I {PROGRAM} "$@"\n'
     wants += _file_wants(file.File(COMMAND, files.Bytes(launcher.encode())), 0o755, run)
     if desired["systemd"]:
-        wants += _unit_wants(run)
+        wants += _unit_wants(python, run)
     else:
         text = f"systemd is not on this node, so nothing brings the network back after a boot (expected its init to run {COMMAND} apply"
         run.warnings.append(f"{NAME}: {text} before the container runtime starts); everything else is done")
@@ -110,9 +110,10 @@ def _file_wants(resource: file.File, mode: int, run: Run) -> list[Want]:
     return [*file.folder_wants(os.path.dirname(resource.path), run.document), Want(resource, resource.wanted(mode))]
 
 
-def _unit_wants(run: Run) -> list[Want]:
+def _unit_wants(python: str, run: Run) -> list[Want]:
     path = os.path.join(dropin.UNITS, UNIT)
-    unit = dropin.DropIn(path, files.Bytes(f"# Written by kubenode.network.{NAME}\n{UNIT_TEXT}".encode()))
+    text = f"# Written by kubenode.network.{NAME}\n{UNIT_TEXT.format(python=python)}"
+    unit = dropin.DropIn(path, files.Bytes(text.encode()))
     link = dropin.DropIn(os.path.join(dropin.UNITS, f"{WANTED_BY}.wants", UNIT))
     folders = file.folder_wants(os.path.dirname(link.path), run.document)
     return [*folders, Want(unit, unit.wanted()), Want(link, {"symlink": path})]

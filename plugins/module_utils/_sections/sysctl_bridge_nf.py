@@ -103,8 +103,12 @@ def _decide_at_once(options: Options, run: Run) -> Decision | None:
         return options["bridge_nf"] == "enabled", f"bridge_nf is {options['bridge_nf']}"
     if options["bridges"]:
         return True, f"bridges names {', '.join(options['bridges'])}"
-    wanted = [bridge["name"] for bridge in run.sections.get("kubenet_bridge", []) if bridge["state"] == "present"]
-    return (True, f"this run makes the bridge {wanted[0]} for the node's pods") if wanted else None
+    made = _made_bridges(run)
+    return (True, f"this run makes the bridge {made[0]} for the node's pods") if made else None
+
+
+def _made_bridges(run: Run) -> list[str]:
+    return [bridge["name"] for bridge in run.sections.get("kubenet_bridge", []) if bridge["state"] == "present"]
 
 
 def _decide_by_networks(options: Options, run: Run) -> Decision:
@@ -203,7 +207,8 @@ def _wants(values: t.Mapping[str, str], calls: t.Mapping[str, str], named: t.Seq
     for all bridges go to 0 behind those of single bridges, so that no packet misses the firewall in between."""
     ruled = run.document.record(f"file:{UDEV_FILE}") is not None
     wants = [Want(sysctl.BrNetfilter(), {"loaded": True})] if calls else []
-    wants += [Want(sysctl.BridgeNf(bridge, ruled=ruled), dict(calls), last=True) for bridge in bridges]
+    made = _made_bridges(run)
+    wants += [Want(sysctl.BridgeNf(bridge, ruled=ruled, made=bridge in made), dict(calls), last=True) for bridge in bridges]
     wants += [Want(sysctl.Sysctl(key), value, last=bool(named) and key.startswith("net/bridge/")) for key, value in values.items()]
     for path, text in _files(values, calls, named).items():
         kind = udev.Rules if path == UDEV_FILE else file.File
@@ -233,11 +238,11 @@ def _udev_rules(calls: t.Mapping[str, str], bridges: t.Sequence[str]) -> str:
 
 
 def _present_bridges(names: t.Sequence[str], run: Run) -> list[str]:
-    """Those that are there, or that this run makes. Those that come later are left to udev."""
-    made = [bridge["name"] for bridge in run.sections.get("kubenet_bridge", []) if bridge["state"] == "present"]
+    """Those that are there, that this run makes, or that were there and are away now. Others that come later are left to udev."""
+    known = [*_made_bridges(run), *(oid.partition(":")[2] for oid in run.document.objects(NAME, INSTANCE) if oid.startswith("bridge_nf:"))]
     present = []
     for index, name in enumerate(names):
-        if name in made or sysctls.read_bridge_nf(name) is not None:
+        if sysctls.read_bridge_nf(name) is not None or (name in known and not sysctls.link_exists(name)):
             present.append(name)
         elif sysctls.link_exists(name):
             run.refuse(f"bridges[{index}]", f"{name!r} is there, but is no Linux bridge (expected a bridge, or a name that is free)")
