@@ -331,7 +331,7 @@ options:
   ingress_rate:
     description:
       - How much a pod may receive, in bits per second. A whole number, which may end in V(K), V(M) or V(G) for thousands, millions or
-        thousands of millions, as in V(10M).
+        thousands of millions, as in V(10M). V(0) is no limit.
       - If neither this nor O(egress_rate) is set, each pod has the limits that its annotations C(kubernetes.io/ingress-bandwidth) and
         C(kubernetes.io/egress-bandwidth) name, if any. The rates set here are those of every pod of the network, whatever its annotations say.
     type: str
