@@ -331,7 +331,7 @@ options:
   ingress_rate:
     description:
       - How much a pod may receive, in bits per second. A whole number, which may end in V(K), V(M) or V(G) for thousands, millions or
-        thousands of millions, as in V(10M).
+        thousands of millions, as in V(10M). V(0) is no limit.
       - If neither this nor O(egress_rate) is set, each pod has the limits that its annotations C(kubernetes.io/ingress-bandwidth) and
         C(kubernetes.io/egress-bandwidth) name, if any. The rates set here are those of every pod of the network, whatever its annotations say.
     type: str
@@ -392,7 +392,7 @@ options:
   mtu_overhead:
     description:
       - What V(auto) leaves free for the headers of a tunnel between the nodes. A number of bytes, a header with what it goes over
-        (V(vxlan/ipv4), V(vxlan/ipv6), V(geneve/ipv4), V(geneve/ipv6), V(ipip), V(gre), V(wireguard/ipv4), V(wireguard/ipv6\)), or a
+        (V(vxlan/ipv4), V(vxlan/ipv6), V(geneve/ipv4), V(geneve/ipv6), V(ipip), V(gre), V(wireguard/ipv4), V(wireguard/ipv6)), or a
         provider and its mode, such as V(calico/vxlan) or V(flannel/ipsec). The latter is what that provider takes off itself, over IPv4
         unless V(/ipv6) is added, as in V(calico/vxlan/ipv6).
       - IPsec alone has no fixed size. Kubernetes' manual takes 128 bytes off for it, 8873 out of 9001.

@@ -89,7 +89,7 @@ changes:
     resource:
       description: What was changed, as its kind and name.
       type: str
-      sample: masquerade:iptables-nft/ipv6
+      sample: masquerade:iptables-nft/ipv4
     before:
       description: The state that was found. V(null) if it was not there.
       type: raw
@@ -99,23 +99,23 @@ changes:
       type: raw
       sample:
         rules:
-          - -d fd00:10:244::/48 -j RETURN
-          - -d fe80::/10 -j RETURN
-          - -d ff00::/8 -j RETURN
+          - -d 10.244.0.0/16 -j RETURN
+          - -d 169.254.0.0/16 -j RETURN
+          - -d 224.0.0.0/4 -j RETURN
           - -j MASQUERADE --random-fully
         jumps:
-          - 'POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+          - 'POSTROUTING -s 10.244.1.0/24 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
   sample:
-    - resource: masquerade:iptables-nft/ipv6
+    - resource: masquerade:iptables-nft/ipv4
       before: null
       after:
         rules:
-          - -d fd00:10:244::/48 -j RETURN
-          - -d fe80::/10 -j RETURN
-          - -d ff00::/8 -j RETURN
+          - -d 10.244.0.0/16 -j RETURN
+          - -d 169.254.0.0/16 -j RETURN
+          - -d 224.0.0.0/4 -j RETURN
           - -j MASQUERADE --random-fully
         jumps:
-          - 'POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
+          - 'POSTROUTING -s 10.244.1.0/24 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ'
 diff:
   description: The same as RV(changes) as text, one item for each. Shown by C(--diff).
   returned: success
@@ -125,11 +125,11 @@ diff:
     before_header:
       description: What was changed, with V((absent\)) if it was not there.
       type: str
-      sample: masquerade:iptables-nft/ipv6 (absent)
+      sample: masquerade:iptables-nft/ipv4 (absent)
     after_header:
       description: What was changed, with V((absent\)) if it is gone.
       type: str
-      sample: masquerade:iptables-nft/ipv6
+      sample: masquerade:iptables-nft/ipv4
     before:
       description: The state that was found.
       type: str
@@ -138,20 +138,20 @@ diff:
       description: The state that was written.
       type: str
       sample: |
-        -A POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
-        -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
-        -A KUBENODE-MASQ -d fe80::/10 -j RETURN
-        -A KUBENODE-MASQ -d ff00::/8 -j RETURN
+        -A POSTROUTING -s 10.244.1.0/24 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
+        -A KUBENODE-MASQ -d 10.244.0.0/16 -j RETURN
+        -A KUBENODE-MASQ -d 169.254.0.0/16 -j RETURN
+        -A KUBENODE-MASQ -d 224.0.0.0/4 -j RETURN
         -A KUBENODE-MASQ -j MASQUERADE --random-fully
   sample:
-    - before_header: masquerade:iptables-nft/ipv6 (absent)
-      after_header: masquerade:iptables-nft/ipv6
+    - before_header: masquerade:iptables-nft/ipv4 (absent)
+      after_header: masquerade:iptables-nft/ipv4
       before: ""
       after: |
-        -A POSTROUTING -s fd00:10:244:1::/64 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
-        -A KUBENODE-MASQ -d fd00:10:244::/48 -j RETURN
-        -A KUBENODE-MASQ -d fe80::/10 -j RETURN
-        -A KUBENODE-MASQ -d ff00::/8 -j RETURN
+        -A POSTROUTING -s 10.244.1.0/24 -m comment --comment "kubenode.network: pods to outside the cluster" -j KUBENODE-MASQ
+        -A KUBENODE-MASQ -d 10.244.0.0/16 -j RETURN
+        -A KUBENODE-MASQ -d 169.254.0.0/16 -j RETURN
+        -A KUBENODE-MASQ -d 224.0.0.0/4 -j RETURN
         -A KUBENODE-MASQ -j MASQUERADE --random-fully
 masquerade:
   description: What is masqueraded now.

@@ -339,10 +339,10 @@ def test_a_bridge_goes_away_under_pods_when_it_is_forced(plugin_node):
         before = node.dump()
         for check in (True, False):
             refused = node.module("kubenet_bridge", {"state": "absent"}, check=check)
-            assert f"state: absent would cut off 1 pods: cbr0 has the ports {port} ({a.ip4}) (expected: remove" in refused["msg"]
+            assert f"state: absent would cut off 1 pod: cbr0 has the port {port} ({a.ip4}) (expected: remove" in refused["msg"]
             assert not diff_dumps(before, node.dump())
         result = node.module("kubenet_bridge", {"state": "absent", "force": True})
-        assert f"cut off 1 pods: cbr0 has the ports {port} ({a.ip4}); start them anew" in result["warnings"][0]
+        assert f"cut off 1 pod: cbr0 has the port {port} ({a.ip4}); start them anew" in result["warnings"][0]
         assert "cbr0" not in links(node) and port in links(node)
         assert node.module("kubenet_bridge", options)["changed"]
     assert not [line for line in diff_dumps(made, node.dump()).splitlines() if "/var/lib/kubenode" not in line]
@@ -355,10 +355,10 @@ def test_the_force_of_node_network_is_that_of_the_bridge(plugin_node):
     have(node, [IPV4])
     with node.pod("a") as a:
         absent = {"kubenet_bridge": {"state": "absent"}, "networks": [{"name": "kubenet", "state": "absent"}]}
-        assert "kubenet_bridge.state: absent would cut off 1 pods" in node.module("node_network", absent)["msg"]
+        assert "kubenet_bridge.state: absent would cut off 1 pod:" in node.module("node_network", absent)["msg"]
         result = node.module("node_network", {**absent, "force": True})
         assert not result.get("failed"), result
-        assert any(f"cut off 1 pods: cbr0 has the ports {port_of(node, a)} ({a.ip4})" in warning for warning in result["warnings"])
+        assert any(f"cut off 1 pod: cbr0 has the port {port_of(node, a)} ({a.ip4})" in warning for warning in result["warnings"])
         assert "cbr0" not in links(node)
 
 

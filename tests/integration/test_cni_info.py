@@ -306,6 +306,19 @@ def test_a_bridge_that_is_switched_alone_is_in_order(node):
     assert done["changed"] and names(look(node)) == {"masquerade-in-cluster"}
 
 
+def test_what_drops_forwarded_packets_but_accepts_those_of_pods_is_in_order(node):
+    def told():
+        return [(problem["object"], "accept_forwarded" in problem["message"]) for problem in named(look(node), "forward-drop")]
+
+    for family, tool in (("ipv4", "iptables-legacy"), ("ipv4", "iptables"), ("ipv6", "ip6tables")):
+        node.run([tool, "-P", "FORWARD", "DROP"])
+        assert (f"{'legacy' if 'legacy' in tool else 'nft'} {family}", True) in told()
+    options = {"pod_cidrs": ["10.244.1.0/24", "fd00:10:244:1::/64"], "non_masquerade_cidrs": [], "accept_forwarded": True}
+    assert node.module("masquerade", options)["changed"] and told() == []
+    node.run(["nft", "add table ip firewall; add chain ip firewall FORWARD { type filter hook forward priority 0; policy drop; }"])
+    assert told() == [("nft ipv4", False)]
+
+
 def test_a_range_that_only_calico_knows_is_not_called_small(node):
     config = {"cniVersion": "0.4.0", "name": "k8s-pod-network", "plugins": [{"type": "calico", "ipam": {"type": "host-local", "subnet": "usePodCidr"}}]}
     node.write(f"{CONF_DIR}/10-calico.conflist", json.dumps(config))

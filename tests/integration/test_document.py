@@ -82,7 +82,7 @@ def test_a_bridge_with_pods_is_not_removed(plugin_node):
     with node.pod("a"):
         result = node.module("kubenet_bridge", {"state": "absent"})
         assert result["failed"]
-        assert "state: absent would cut off 1 pods: cbr0 has the ports veth" in result["msg"]
+        assert "state: absent would cut off 1 pod: cbr0 has the port veth" in result["msg"]
     assert node.module("kubenet_bridge", {"state": "absent"})["changed"]
 
 

@@ -136,6 +136,19 @@ def test_status_says_when_auto_would_choose_otherwise(made):
     assert json.loads(made.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["mtu"] == 1450, "what was resolved stays so"
 
 
+def test_another_alternative_of_iptables_is_one_choice(made):
+    made.use_iptables("legacy")
+    _code, _state, parts = data(made, "status")
+    choices = {name: part["choices"] for name, part in parts.items() if part["choices"]}
+    assert choices == {"masquerade/node": {"backend": {"now": "iptables-nft", "auto": "iptables-legacy"}}}
+
+
+def test_the_program_itself_is_no_text_to_be_shown(made):
+    diff = made.module("boot_service", {"state": "absent"}, check=True)["diff"]
+    shown = next(item for item in diff if item["before_header"].startswith("file:/usr/local/lib/kubenode-network/"))
+    assert shown["before"].startswith("sha256 ") and shown["before"].endswith(", mode 0644, owner 0:0\n")
+
+
 def test_a_part_that_fails_does_not_hold_up_the_others(made):
     document = made.read(DOCUMENT)
     boot(made)

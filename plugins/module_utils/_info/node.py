@@ -147,6 +147,10 @@ class Leases:
     leases: tuple[LeaseFact, ...]
 
 
+#: What section masquerade makes for ``accept_forwarded``.
+ACCEPTING_CHAIN = "KUBENODE-FORWARD"
+
+
 @dataclasses.dataclass(frozen=True)
 class Firewall:
     """``iptables``: release and variant; ``nft``: release; None where it is not installed. ``chains`` is None when they
@@ -162,8 +166,19 @@ class Firewall:
         found = {chain.policy for chain in self.of(backend, family) if chain.hook == "forward"}
         return "drop" if "drop" in found else "accept" if found else None
 
+    def dropping(self, backend: str, family: str) -> list[Chain]:
+        """The chains whose policy drops forwarded packets, but for those of iptables in which ``accept_forwarded`` accepts those of pods."""
+        chains = self.of(backend, family)
+        accepted = any(chain.name == ACCEPTING_CHAIN for chain in chains)
+        drops = [chain for chain in chains if chain.hook == "forward" and chain.policy == "drop"]
+        return [chain for chain in drops if not (accepted and is_of_iptables(chain))]
+
     def of(self, backend: str, family: str) -> list[Chain]:
         return [chain for chain in self.chains or () if chain.backend == backend and chain.family in (family, "inet")]
+
+
+def is_of_iptables(chain: Chain) -> bool:
+    return chain.family != "inet" and (chain.table, chain.name) == ("filter", "FORWARD")
 
 
 def is_kubernetes_chain(name: str) -> bool:

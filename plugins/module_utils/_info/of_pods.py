@@ -12,7 +12,7 @@ import typing as t
 
 from .._cni.kinds import show
 from .._cni.ranges import Range
-from .node import Config, Facts, Leases, Network, is_kubernetes_chain
+from .node import Config, Facts, Leases, Network, is_kubernetes_chain, is_of_iptables
 from .problem import ERROR, INFO, WARNING, Found, Problem, at, has_family, net, ranges_of
 
 #: What kubelet's maxPods is unless it is told otherwise.
@@ -148,11 +148,13 @@ def hairpin_off(facts: Facts) -> Found:
 def forward_drop(facts: Facts) -> Found:
     for backend in ("nft", "legacy"):
         for family, version in (("ipv4", 4), ("ipv6", 6)):
-            if facts.firewall.policy(backend, family) == "drop" and has_family(facts, facts.used, version):
+            drops = facts.firewall.dropping(backend, family)
+            if drops and has_family(facts, facts.used, version):
                 partly = any(network.parts("firewall") for network in facts.used)
                 effect = "the plugin firewall lets pods out, but nobody in" if partly else "pods get out, or host ports in, only where a rule accepts them"
                 text = f"forwarded {_FAMILIES[family]} packets are dropped by policy ({backend}), as Docker, ufw and firewalld set it: {effect}"
-                yield Problem(WARNING, f"{backend} {family}", text, "accept the pod CIDRs in both directions in whoever set it")
+                ours = "set accept_forwarded: true in kubenode.network.masquerade, or " if any(map(is_of_iptables, drops)) else ""
+                yield Problem(WARNING, f"{backend} {family}", text, f"{ours}accept the pod CIDRs in both directions in whoever set it")
 
 
 def masquerade_twice(facts: Facts) -> Found:

@@ -202,8 +202,16 @@ def difference(now: State, wanted: State) -> str:
     """In a line, what differs between two states; "" where that would say no more than their names."""
     if isinstance(now, dict) and isinstance(wanted, dict):
         keys = [key for key in {**wanted, **now} if now.get(key) != wanted.get(key)]
-        return ", ".join(f"{key} {_short(now.get(key))} instead of {_short(wanted.get(key))}" for key in keys)
-    return f"{_short(now)} instead of {_short(wanted)}" if isinstance(now, str) and isinstance(wanted, str) else ""
+        return ", ".join(f"{key} {_instead(now.get(key), wanted.get(key))}" for key in keys)
+    return _instead(now, wanted) if isinstance(now, str) and isinstance(wanted, str) else ""
+
+
+def _instead(now: t.Any, wanted: t.Any) -> str:
+    if not (isinstance(now, list) and isinstance(wanted, list)):
+        return f"{_short(now)} instead of {_short(wanted)}"
+    more, less = [item for item in now if item not in wanted], [item for item in wanted if item not in now]
+    said = [f"{word} {_short(items)}" for word, items in (("with", more), ("without", less)) if items]
+    return " and ".join(said) or "doubled or in another order"
 
 
 def _short(value: t.Any) -> str:

@@ -52,7 +52,8 @@ def remarks(looks: t.Sequence[Look], paint: Paint) -> str:
     lines = []
     for look in looks:
         lines += [f"{look.name}: {paint('failed', parts.FAILED)}: {problem}\n" for problem in look.problems]
-        lines += [f"{look.name}: {warning}\n" for warning in look.warnings]
+        # Of several sections' warnings, as a playbook shows them, the first word says whose it is.
+        lines += [f"{look.name}: {warning.removeprefix(f'{look.section}: ')}\n" for warning in look.warnings]
         for key, (now, would) in look.choices.items():
             lines.append(f"{look.name}: auto would now choose {key} {would} (it is {now}; a run of the playbook changes it)\n")
     return "".join(["\n", *lines]) if lines else ""

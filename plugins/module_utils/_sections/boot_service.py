@@ -84,7 +84,7 @@ def _is_plain(path: str) -> bool:
 
 def parts(options: Options, run: Run) -> list[Part]:
     if options["state"] == "absent":
-        return [removal(NAME, INSTANCE, dropin.revive)]
+        return [removal(NAME, INSTANCE, revive)]
     python = _python(options["python"], run)
     program = _program(options, run)
     if run.problems:
@@ -99,7 +99,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     else:
         text = f"systemd is not on this node, so nothing brings the network back after a boot (expected its init to run {COMMAND} apply"
         run.warnings.append(f"{NAME}: {text} before the container runtime starts); everything else is done")
-    return [Part(NAME, INSTANCE, desired, wants, dropin.revive)]
+    return [Part(NAME, INSTANCE, desired, wants, revive)]
 
 
 def resolved(desired: Options) -> Options:
@@ -173,4 +173,4 @@ def finish(run: Run) -> None:
 
 
 def revive(object_id: str) -> Resource:
-    return dropin.revive(object_id)
+    return file.File(PROGRAM, binary=True) if object_id == f"file:{PROGRAM}" else dropin.revive(object_id)

@@ -267,7 +267,8 @@ def _removal(name: str, force: bool, run: Run) -> list[Part]:
 def _check_ports(name: str, force: bool, run: Run) -> None:
     """Removing a bridge cuts off the pods on it."""
     ports = bridge_pods.ports_of(name, run)
-    said = f"{len(ports)} pods: {name} has the ports {bridge_pods.names(ports)}"
+    many = "" if len(ports) == 1 else "s"
+    said = f"{len(ports)} pod{many}: {name} has the port{many} {bridge_pods.names(ports)}"
     if ports and force:
         run.warnings.append(f"{NAME}: cut off {said}; start them anew on another network")
     elif ports:

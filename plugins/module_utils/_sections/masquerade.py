@@ -34,6 +34,8 @@ ALWAYS = {"ipv4": ["169.254.0.0/16", "224.0.0.0/4"], "ipv6": ["fe80::/10", "ff00
 #: Lists by name. ip-masq-agent's is what it takes without a configuration (NewMasqConfig): the private ranges of RFC 1918.
 LISTS = {"ip-masq-agent": ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]}
 INSTANCE = "node"
+#: What of ``desired`` an ``auto`` chose.
+AUTO = ("backend",)
 COMMENT = "kubenode.network: pods to outside the cluster"
 FORWARD_COMMENT = "kubenode.network: from and to pods"
 #: Chains of others that masquerade what pods send, by exceptions of their own.

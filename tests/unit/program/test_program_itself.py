@@ -130,7 +130,9 @@ def test_a_terminal_may_be_without_colours(monkeypatch, environment):
 
 @pytest.mark.parametrize("now, wanted, text", [
     ({"mtu": 1400, "up": True}, {"mtu": 1450, "up": True}, "mtu 1400 instead of 1450"),
-    ({"rules": ["a"], "x": None}, {"rules": ["a", "b", "c"], "x": 1}, "rules [a] instead of 3 items, x None instead of 1"),
+    ({"rules": ["a"], "x": None}, {"rules": ["a", "b", "c", "d"], "x": 1}, "rules without 3 items, x None instead of 1"),
+    ({"addresses": ["a", "b", "x"]}, {"addresses": ["a", "b", "c"]}, "addresses with [x] and without [c]"),
+    ({"rules": ["b", "a"]}, {"rules": ["a", "b"]}, "rules doubled or in another order"),
     ("0", "1", "0 instead of 1"),
     (None, {"mtu": 1}, ""),
     ({"sha256": "a" * 64}, {"sha256": "b" * 64}, "sha256 aaaaaaaaaaaa… instead of bbbbbbbbbbbb…"),
@@ -154,6 +156,10 @@ def test_what_was_applied_and_what_would_be():
     done = show.applied(looks, PLAIN, check=False)
     assert done == "x/1  changed  1 change\nx/2  waiting  waiting: sysctl:a for link eth0\nx/3  ok\nx/4  failed\n\nx/4: failed: p: 1 is wrong\n"
     assert show.applied(looks[:1], PLAIN, check=True) == "x/1  drift  1 change needed\n"
+
+
+def test_a_warning_says_once_whose_it_is():
+    assert show.remarks([look("masquerade", "node", warnings=["masquerade: one", "two"])], PLAIN) == "\nmasquerade/node: one\nmasquerade/node: two\n"
 
 
 def test_data_is_json():
