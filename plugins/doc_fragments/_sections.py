@@ -403,7 +403,7 @@ options:
       - How a pod reaches itself by the address of its service.
       - V(hairpin-veth) lets the ports of the bridge send packets back where they came from, those of running pods too.
         V(promiscuous-bridge) puts the bridge into promiscuous mode, with rules that drop the second copy of what it then hands to
-        services, where bridge-nf is on. They are in nftables or, where nft is not installed, in ebtables. V(none) does neither, and
+        services, where bridge-nf is on. They are in nftables or, where nft is not installed or has no JSON, in ebtables. V(none) does neither, and
         turns off again what V(hairpin-veth) turned on.
       - With V(promiscuous-bridge) a pod does not reach itself through a service on kernels of today.
     type: str

@@ -209,6 +209,40 @@ def test_an_nft_without_json_is_none(plugin_node):
     assert "kubenode" not in node.run(["/run/nft", "list", "ruleset"]).stdout.replace("KUBENODE", "")
 
 
+def test_a_bridge_with_the_longest_name(node_without_nft):
+    node, options = node_without_nft, {"name": "x" * 15, "pod_cidrs": [IPV4], "hairpin_mode": "promiscuous-bridge"}
+    node.run(["sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1"])
+    assert "dedup_ebtables:" + "x" * 15 in [change["resource"] for change in node.module("kubenet_bridge", options)["changes"]]
+    assert not node.module("kubenet_bridge", options)["changed"]
+
+
+@pytest.mark.parametrize("commands", [
+    "chain bridge {t} output {{ policy drop; }}", "table bridge {t} {{ flags dormant; }}", "add chain bridge {t} more",
+    "add chain bridge {t} more {{ type filter hook forward priority 0; policy drop; }}", "add rule bridge {t} output counter accept",
+    "flush chain bridge {t} output", "flush table bridge {t}; delete chain bridge {t} output", "delete table bridge {t}",
+    ("flush chain bridge {t} output; add rule bridge {t} output oifname != veth* ether saddr {m} ip saddr 10.244.1.1 accept; "
+     "add rule bridge {t} output oifname veth* ether saddr {m} ip saddr 10.244.1.0/24 drop"),
+])  # fmt: skip
+def test_drift_of_the_rules_is_mended(plugin_node, commands):
+    node = plugin_node
+    promiscuous(node, [IPV4])
+    right = node.dump()
+    mac = json.loads(node.run(["ip", "-j", "link", "show", "cbr0"]).stdout)[0]["address"]
+    node.run(["nft", commands.format(t="kubenode_dedup_cbr0", m=mac)])
+    assert [change["resource"] for change in promiscuous(node, [IPV4])["changes"]] == ["dedup:cbr0"]
+    assert right["nft"] == node.dump()["nft"]
+
+
+def test_a_table_of_our_name_is_given_back(plugin_node):
+    node = plugin_node
+    node.run(["nft", "add table bridge kubenode_dedup_cbr0; add chain bridge kubenode_dedup_cbr0 theirs; add rule bridge kubenode_dedup_cbr0 theirs accept"])
+    found = node.dump()["nft"]
+    promiscuous(node, [IPV4])
+    assert len(dedup_rules(node)) == 2
+    promiscuous(node, [IPV4], "none")
+    assert found.items() <= node.dump()["nft"].items()
+
+
 def test_the_rules_move_to_nft_when_it_comes(node_without_nft):
     node = node_without_nft
     promiscuous(node, [IPV4])

@@ -16,11 +16,19 @@ from . import nft
 from .iptables import TOOLS, answers, legacy_tables
 from .process import find, output, run
 
+#: The chain of a table of ours at the bridge's output.
+_OUTPUT = {"name": "output", "type": "filter", "hook": "output", "prio": -200, "policy": "accept"}
 
-def read_bridge_table(name: str) -> list[str] | None:
-    """The rules of a table of family bridge, in nft's words and order; None without the table."""
+
+def read_bridge_table(name: str) -> tuple[list[str] | None, list[nft.Item]] | None:
+    """A table of family bridge: the rules of our chain in nft's words and order, or None where the table has anything else in it;
+    and all that it has. None without the table."""
     items = nft.read_table("bridge", name)
-    return None if items is None else [_nft_words(item["rule"]["expr"]) for item in items if "rule" in item]
+    if items is None:
+        return None
+    frame = [{"table": {"family": "bridge", "name": name}}, {"chain": {"family": "bridge", "table": name, **_OUTPUT}}]
+    ours = [item for item in items if "rule" not in item] == frame
+    return [_nft_words(item["rule"]["expr"]) for item in items if "rule" in item] if ours else None, items
 
 
 def _nft_words(expressions: t.Sequence[t.Mapping[str, t.Any]]) -> str:
@@ -32,6 +40,8 @@ def _nft_expression(expression: t.Mapping[str, t.Any]) -> str:
         kind, value = next(iter(expression.items()))
         return kind if value is None else json.dumps(expression, sort_keys=True)
     left, right = expression["match"]["left"], expression["match"]["right"]
+    if expression["match"]["op"] not in ("==", "in"):
+        return json.dumps(expression, sort_keys=True)
     if "meta" in left:
         return "" if left["meta"]["key"] == "protocol" else f'{left["meta"]["key"]} "{right}"'  # a protocol follows from what comes behind
     payload = left.get("payload", {})

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 
-from .._host import firewall
-from .._resource import Resource, State
+from .._host import firewall, nft
+from .._resource import Resource, State, outline
 
 
 class DedupRules(Resource):
     """Rules that drop the second copy of a frame which a promiscuous bridge both bridges and hands up to be routed.
 
     State: ``{"rules": ["oifname \"veth*\" ether saddr MAC ip saddr GATEWAY accept", … drop]}``. kubenet had them in
-    ebtables (kubenet.md section 7); a table of nftables' family bridge is there whatever the ebtables variant.
+    ebtables (kubenet.md section 7); a table of nftables' family bridge is there whatever the ebtables variant. A table of this name
+    with anything else in it is ``{"items": […]}`` as nft gives it, and can be put back from that.
     """
 
     def __init__(self, bridge: str) -> None:
@@ -25,17 +26,22 @@ class DedupRules(Resource):
         self.table = "kubenode_dedup_" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match.group()):x}_", bridge)
 
     def read(self) -> State:
-        rules = firewall.read_bridge_table(self.table)
-        return None if rules is None else {"rules": rules}
+        found = firewall.read_bridge_table(self.table)
+        if found is None:
+            return None
+        rules, items = found
+        return {"items": items} if rules is None else {"rules": rules}
 
     def write(self, state: State) -> None:
-        if state is not None:
+        if state is not None and "items" in state:
+            nft.load_table("bridge", self.table, state["items"])
+        elif state is not None:
             firewall.replace_bridge_table(self.table, state["rules"])
         elif self.read() is not None:
             firewall.delete_bridge_table(self.table)
 
     def describe(self, state: State) -> str:
-        return "" if state is None else "".join(f"{rule}\n" for rule in state["rules"])
+        return "".join(f"{rule}\n" for rule in state["rules"]) if state is not None and "rules" in state else outline(state)
 
 
 class DedupEbtables(DedupRules):
@@ -46,8 +52,8 @@ class DedupEbtables(DedupRules):
 
     def __init__(self, bridge: str) -> None:
         self.id = f"dedup_ebtables:{bridge}"
-        # ebtables takes 31 characters of few kinds.
-        name = bridge if re.fullmatch("[A-Za-z0-9_-]+", bridge) else hashlib.sha256(bridge.encode()).hexdigest()[:8]
+        # ebtables takes 28 characters of few kinds.
+        name = bridge if re.fullmatch("[A-Za-z0-9_-]{1,13}", bridge) else hashlib.sha256(bridge.encode()).hexdigest()[:8]
         self.chain = f"KUBENODE-DEDUP-{name}"
 
     def read(self) -> State:
