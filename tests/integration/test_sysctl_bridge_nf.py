@@ -349,3 +349,15 @@ def test_keys_that_come_with_the_module_are_not_taken_for_read_only(node):
     node.run(["mount", "--bind", "/proc/sys", "/proc/sys"])
     node.run(["mount", "-o", "remount,bind,ro", "/proc/sys"])
     assert "net.bridge.bridge-nf-call-iptables = 1" in node.module("sysctl_bridge_nf", {}, check=True)["msg"]
+
+
+def test_switches_of_bridges_that_are_read_only(node):
+    """Whether the bridge is there, or comes with the run: nothing is begun that could not be done."""
+    node.run(["mount", "--bind", "/sys", "/sys"])
+    node.run(["mount", "-o", "remount,bind,ro", "/sys"])
+    sections = {"sysctl_bridge_nf": {"bridges": ["cbr0"]}, "kubenet_bridge": BRIDGE, "networks": []}
+    before = node.dump()
+    assert "nf_call_* of cbr0 in /sys would have to be set" in node.module("node_network", sections)["msg"]
+    assert not diff_dumps(before, node.dump())
+    node.ip("link add cbr0 type bridge")
+    assert "nf_call_* of cbr0 in /sys would have to be set" in node.module("node_network", sections)["msg"]

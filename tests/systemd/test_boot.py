@@ -99,6 +99,20 @@ def test_a_failure_is_told_and_holds_up_nobody(node):
     assert properties(node, "Result") == {"Result": "success"}
 
 
+def test_what_hangs_together_is_back(node):
+    """The rules against duplicates need the bridge's MAC address, and kernel parameters."""
+    make(node, kubenet_bridge={"pod_cidrs": PODS, "hairpin_mode": "promiscuous-bridge"},
+         masquerade={"cluster_cidrs": ["10.244.0.0/16"], "backend": "nftables"}, boot_service=program.send(node))  # fmt: skip
+    document, rules = node.read(DOCUMENT), node.run(["nft", "-s", "list", "ruleset"]).stdout
+    assert "kubenode" in rules
+    node.restart()
+    assert properties(node, "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
+    assert sorted(node.run(["nft", "-s", "list", "ruleset"]).stdout.split("\n")) == sorted(rules.split("\n"))
+    assert node.run(["kubenode-network", "status"]).returncode == 0
+    assert node.read(DOCUMENT) == document
+    make(node, boot_service=program.send(node))
+
+
 def test_an_upgrade_and_a_removal(node):
     older = program.build() + b"# as from an older release"
     result = make(node, boot_service=program.send(node, older))

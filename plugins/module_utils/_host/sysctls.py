@@ -91,7 +91,9 @@ def write_bridge_nf(bridge: str, table: str, value: str) -> None:
 
 
 def bridge_nf_writable(bridge: str) -> bool:
-    return os.access(_bridge_nf_path(bridge, NF_TABLES[0]), os.W_OK)
+    """Of a bridge that is not there yet, too: many containers have a /sys that is read-only."""
+    path = _bridge_nf_path(bridge, NF_TABLES[0])
+    return os.access(path, os.W_OK) if os.path.exists(path) else not os.statvfs(LINKS).f_flag & os.ST_RDONLY
 
 
 def _bridge_nf_path(bridge: str, table: str) -> str:

@@ -272,8 +272,9 @@ def _refuse_read_only(values: t.Mapping[str, str], run: Run, bridges: t.Mapping[
     due = {key: value for key, value in {**_found("sysctl", run), **values}.items() if sysctls.read(key) not in (value, None)}
     due.update({key: value for key, value in values.items() if sysctls.read(key) is None})
     stuck = [f"{dotted(key)} = {value}" for key, value in due.items() if not sysctls.writable(key)]
-    switched = [bridge for bridge, calls in (bridges or {}).items() if sysctls.read_bridge_nf(bridge) not in (None, calls)]
-    stuck += [f"nf_call_* of {bridge}" for bridge in switched if not sysctls.bridge_nf_writable(bridge)]
+    begins: dict[str, t.Mapping[str, str]] = dict.fromkeys(_made_bridges(run), dict.fromkeys(sysctls.NF_TABLES, "0"))
+    switched = [bridge for bridge, calls in (bridges or {}).items() if (sysctls.read_bridge_nf(bridge) or begins.get(bridge, calls)) != calls]
+    stuck += [f"nf_call_* of {bridge} in /sys" for bridge in switched if not sysctls.bridge_nf_writable(bridge)]
     if stuck:
         where = "the kernel's parameters (/proc/sys) are read-only here, as they are in containers"
         how = "expected to run on the host, or in a container that may set them, e.g. with podman's --security-opt unmask=ALL or docker's --privileged"
