@@ -350,6 +350,19 @@ def test_a_bridge_goes_away_under_pods_when_it_is_forced(plugin_node):
     assert not diff_dumps(found, node.dump())
 
 
+def test_pods_that_lost_their_bridge_are_named(plugin_node):
+    node = plugin_node
+    have(node)
+    with node.pod("a") as a:
+        lost = f"reach nothing: {port_of(node, a)} ({a.ip4}, {a.ip6}); start them anew"
+        node.ip("link del cbr0")
+        for check in (True, False, False):
+            assert [lost in warning for warning in have(node, check=check).get("warnings", ())] == [True]
+        node.ip(f"link set {port_of(node, a)} master cbr0")
+        assert "warnings" not in have(node), "only the hairpin flag is missing"
+        proof.ping(a, "10.244.1.1", 56)
+
+
 def test_the_force_of_node_network_is_that_of_the_bridge(plugin_node):
     node = plugin_node
     have(node, [IPV4])

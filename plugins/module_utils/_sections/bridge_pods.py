@@ -40,6 +40,18 @@ def ports_of(bridge: str, run: Run) -> list[Port]:
     return ports
 
 
+def lost_ports(ranges: t.Sequence[t.Any], run: Run) -> list[str]:
+    """Pods with an address in the ranges whose veth is a port of nothing, as ``veth1 (10.244.1.5)``: their bridge went away under them, and
+    a new one does not get its ports back."""
+    lost = []
+    for link in sorted(run.links.values(), key=lambda link: link.name):
+        end = far_ends.read(link, run.links) if link.kind == "veth" and not link.master else None
+        addresses = end.addresses if end else ()
+        if any(ipaddress.ip_address(address) in one for address in addresses for one in ranges):
+            lost.append(f"{link.name} ({', '.join(addresses)})")
+    return lost
+
+
 def fitting_mtu(goal: int, least: int, ports: t.Sequence[Port]) -> int:
     """The MTU for a bridge that is to have ``goal`` one day: never more than an attached pod has, whose full-size packets would vanish
     without an ICMP (measured), nor less than ``least``."""

@@ -108,6 +108,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     waiting = [port for port in ports if port.mtu < desired["mtu"]]
     stale = bridge_pods.holders_outside(name, networks, ports, run)
     _warn_of_lost_gateways(name, networks, ports, stale, run)
+    _warn_of_lost_ports(name, networks, run)
     _warn_of_pending_mtu(desired, size, waiting, run)
     _warn_of_other_mtu(desired, run)
     bridge_dedup.warn_of_kubelet(NAME, run)
@@ -206,6 +207,13 @@ def _warn_of_lost_gateways(name: str, networks: t.Sequence[t.Any], ports: t.Sequ
         said = f"{', '.join(leaving)} goes away from {name}" if leaving else f"{name} has {', '.join(str(network) for network in networks)}"
         hidden = [f"{port} (whose address is not seen)" for port in unseen]
         run.warnings.append(f"{NAME}: {said}, and pods with addresses outside are cut off until they are started anew: {', '.join([*stale, *hidden])}")
+
+
+def _warn_of_lost_ports(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
+    lost = bridge_pods.lost_ports(networks, run)
+    if lost:
+        text = f"pods of this range are no ports of {name}, as after it was taken away, and reach nothing: {', '.join(lost)}"
+        run.warnings.append(f"{NAME}: {text}; start them anew, or put each back with: ip link set VETH master {name}")
 
 
 def _warn_of_pending_mtu(desired: t.Mapping[str, t.Any], size: int, waiting: t.Sequence[bridge_pods.Port], run: Run) -> None:
