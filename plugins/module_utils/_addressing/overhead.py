@@ -93,7 +93,8 @@ def _of_provider(text: str, provider: str, mode: str) -> tuple[int, str]:
     mode, underlay = (found[1], found[2]) if found else (mode, "ipv4")
     sizes = PROVIDERS[provider].get(_word(mode))
     if sizes is None:
-        return 0, f"{text!r} is not a mode of {provider} whose overhead is known (expected one of {', '.join(PROVIDERS[provider])})"
+        known = ", ".join(f"{provider}/{name}" for name in PROVIDERS[provider])
+        return 0, f"{text!r} names no mode of {provider} whose overhead is known (expected one of {known})"
     size = sizes[underlay == "ipv6"]
     return (0, f"{text!r}: {provider} does not use that mode over IPv6 (expected {provider}/{_word(mode)})") if size is None else (size, "")
 
