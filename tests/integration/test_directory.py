@@ -352,7 +352,8 @@ def test_a_folder_by_another_spelling_is_the_same_folder(node):
     node.run(["ln", "-s", "net.d", "/etc/cni/alias"])
     before = node.dump()
     assert config(node)["changed"]
-    assert [change["resource"] for change in config(node, conf_dir="/etc/cni/alias")["changes"]] == ["document:/etc/kubenode-network/node.json"], "it has what was asked for"
+    changed = [change["resource"] for change in config(node, conf_dir="/etc/cni/alias")["changes"]]
+    assert changed == ["document:/etc/kubenode-network/node.json"], "it has what was asked for"
     second = node.module("cni_config", {"name": "second", "plugins": MYNET, "priority": 20, "conf_dir": "/etc/cni/alias", "foreign": "disable"})
     assert (second["winner"], names(node)) == ("10-mynet.conflist", ["10-mynet.conflist", "20-second.conflist"])
     for name in ("mynet", "second"):

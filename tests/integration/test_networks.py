@@ -90,7 +90,8 @@ def test_an_mtu_that_was_found_out_is_written_like_one_that_was_told(plugin_node
     assert list(json.loads(node.read("/etc/cni/net.d/10-kubenet.conflist"))["plugins"][0]) == [
         "type", "bridge", "mtu", "isGateway", "ipMasq", "hairpinMode", "promiscMode", "ipam",
     ]
-    assert [change["resource"] for change in kubenet(node, [IPV4], mtu="1450")["changes"]] == ["document:/etc/kubenode-network/node.json"], "it has what was asked for"
+    changed = [change["resource"] for change in kubenet(node, [IPV4], mtu="1450")["changes"]]
+    assert changed == ["document:/etc/kubenode-network/node.json"], "it has what was asked for"
 
 
 def test_running_pods_stay_connected_through_a_change(plugin_node):
