@@ -623,3 +623,11 @@ def test_a_node_without_iptables(version):
         assert done(node.module("node_network", options)) == []
         result = node.module("masquerade", ABSENT)
         assert done(result) and "kubenode_masquerade" not in json.dumps(node.dump()["nft"])
+
+
+def test_a_cluster_without_the_node_s_own_pods_is_told(node):
+    result = masquerade(node, cluster_cidrs=["10.0.0.0/8"])
+    (text,) = result["warnings"]
+    assert f"{IPV6} lies in none of cluster_cidrs (10.0.0.0/8)" in text
+    assert not masquerade(node, cluster_cidrs=["10.0.0.0/8", "fd00::/8"]).get("warnings")
+    assert not masquerade(node, cluster_cidrs=None, non_masquerade_cidrs=[]).get("warnings")

@@ -97,6 +97,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     adopted, left = _kubenet(families, "kubenet" in options["adopt"], run)
     wants += [Want(rules, None) for rules in adopted]  # behind ours, so that something masquerades at each instant
     left += _agents(families)
+    _warn_of_foreign_clusters(options["cluster_cidrs"], pods, run)
     run.warnings += [f"{NAME}: {one['text']}" for one in left]
     run.results[NAME] = {
         **{name: desired[name] for name in ("pod_cidrs", "non_masquerade_cidrs")},
@@ -105,6 +106,15 @@ def parts(options: Options, run: Run) -> list[Part]:
         "others": [{key: one[key] for key in ("backend", "family", "rules")} for one in left],
     }
     return [Part(NAME, INSTANCE, desired, wants, revive)]
+
+
+def _warn_of_foreign_clusters(cluster_cidrs: t.Sequence[str] | None, pods: t.Sequence[cidr.Network], run: Run) -> None:
+    """A node whose pods are in none of the cluster's ranges hides them from the pods of other nodes."""
+    clusters = cidr.check_cidrs(cluster_cidrs or [], "cluster_cidrs")[0]
+    for pod in pods if cluster_cidrs is not None else ():
+        if cidr.collapse([*clusters, pod]) != cidr.collapse(clusters):
+            text = f"{pod} lies in none of cluster_cidrs ({', '.join(cluster_cidrs or ()) or 'which are empty'})"
+            run.warnings.append(f"{NAME}: {text}, so pods of other nodes there will see this node's address instead of a pod's")
 
 
 def _shown_choice(choice: backends.Choice, wants: t.Sequence[Want]) -> dict[str, t.Any]:
