@@ -12,6 +12,7 @@ from testbed import program
 from testbed.systemd import SystemdNode
 
 PODS = ["10.244.1.0/24", "fd00:10:244:1::/64"]
+CLUSTER = ["10.244.0.0/16", "fd00:10:244::/48"]
 DOCUMENT = "/etc/kubenode-network/node.json"
 UNIT = "kubenode-network.service"
 SEEN = "/var/lib/seen"
@@ -43,7 +44,7 @@ def node():
 
 def make(node, **sections):
     result = node.module("node_network", {
-        "sysctl_bridge_nf": {}, "kubenet_bridge": {"pod_cidrs": PODS}, "masquerade": {"cluster_cidrs": ["10.244.0.0/16"]}, "networks": [], **sections,
+        "sysctl_bridge_nf": {}, "kubenet_bridge": {"pod_cidrs": PODS}, "masquerade": {"cluster_cidrs": CLUSTER}, "networks": [], **sections,
     })  # fmt: skip
     assert not result.get("failed"), result
     return result
@@ -102,7 +103,7 @@ def test_a_failure_is_told_and_holds_up_nobody(node):
 def test_what_hangs_together_is_back(node):
     """The rules against duplicates need the bridge's MAC address, and kernel parameters."""
     make(node, kubenet_bridge={"pod_cidrs": PODS, "hairpin_mode": "promiscuous-bridge"},
-         masquerade={"cluster_cidrs": ["10.244.0.0/16"], "backend": "nftables"}, boot_service=program.send(node))  # fmt: skip
+         masquerade={"cluster_cidrs": CLUSTER, "backend": "nftables"}, boot_service=program.send(node))  # fmt: skip
     document, rules = node.read(DOCUMENT), node.run(["nft", "-s", "list", "ruleset"]).stdout
     assert "kubenode" in rules
     node.restart()
