@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import zipfile
 
 import pytest
@@ -165,24 +164,13 @@ def test_a_part_that_fails_does_not_hold_up_the_others(made):
     assert made.read(DOCUMENT) == document
 
 
-#: An ICMPv6 router advertisement (RFC 4861 section 4.2) with a lifetime of half an hour, sent from the link `lan`.
-ADVERTISE = """
-import socket, struct
-link = socket.if_nametoindex("lan")
-with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as wire:
-    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
-    wire.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
-"""
-
-
 def test_what_waits_for_a_link_does_not_hold_up_the_rest(node):
     """A link that is late at boot: its parameter stays in the document and in sysctl.d, by which udev sets it then."""
     node.run(["ip", "-6", "route", "del", "default"])
     node.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1"])
 
     def advertised():
-        node.outside.run([sys.executable, "-c", ADVERTISE])
+        node.outside.advertise()
         return node.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).stdout
 
     wait_for(advertised)

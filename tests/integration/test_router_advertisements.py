@@ -5,20 +5,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from testbed import Node, diff_dumps, wait_for
-
-#: An ICMPv6 router advertisement (RFC 4861 section 4.2) with a lifetime of half an hour, sent from the link `lan`.
-ADVERTISE = """
-import socket, struct
-link = socket.if_nametoindex("lan")
-with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as wire:
-    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
-    wire.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
-"""
 
 
 def advertised_route(node):
@@ -33,7 +21,7 @@ def learned():
         node.run(["sysctl", "-qw", "net.ipv6.conf.eth0.accept_ra=1"])
 
         def advertise():
-            node.outside.run([sys.executable, "-c", ADVERTISE])
+            node.outside.advertise()
             return advertised_route(node)
 
         wait_for(advertise)

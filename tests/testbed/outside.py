@@ -6,11 +6,21 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 
 from .space import Space
 
 GATEWAY4, GATEWAY6 = "192.0.2.1", "2001:db8:0:1::1"
 INTERNET4, INTERNET6 = "198.51.100.1", "2001:db8:ffff::1"
+#: An ICMPv6 router advertisement (RFC 4861 section 4.2) with a lifetime of half an hour, sent from the link `lan`.
+ADVERTISE = """
+import socket, struct
+link = socket.if_nametoindex("lan")
+with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as wire:
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+    wire.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link)
+    wire.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 0, 0, link))
+"""
 
 
 class Outside(Space):
@@ -48,3 +58,7 @@ class Outside(Space):
     def route(self, cidr: str, via: str) -> None:
         """Know the way to a pod range by a node's address."""
         self.run(["ip", "route", "replace", cidr, "via", via])
+
+    def advertise(self) -> None:
+        """Tell the nodes on the wire, as their router, of the way out."""
+        self.run([sys.executable, "-c", ADVERTISE])

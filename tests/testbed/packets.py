@@ -58,6 +58,7 @@ class Stream:
             self.failed(error)
 
     def send(self, number: int) -> None:
+        """Put one packet on the wire. What that is, each kind of stream says."""
         raise NotImplementedError
 
     def failed(self, error: OSError) -> None:

@@ -56,6 +56,7 @@ class SystemdNode(Place):
 
     def _wait(self) -> None:
         self.pid = int(self._podman("inspect", "--format={{.State.Pid}}", self.name))
+        # "degraded" is an end of the boot, too: a test may be about a unit that fails.
         self._podman("exec", self.name, "sh", "-c", "until [ -S /run/dbus/system_bus_socket ]; do sleep 0.1; done; systemctl is-system-running --wait || true")
 
     def enter(self) -> list[str]:

@@ -109,12 +109,12 @@ class _Noted:
     def do_open(self, http_class: t.Any, req: t.Any, **options: t.Any) -> t.Any:
         sockets = self.sockets
 
-        class Connection(http_class):  # type: ignore[misc]
+        class Connection(http_class):  # type: ignore[misc]  # HTTP or HTTPS, known at run time
             def connect(self) -> None:
                 super().connect()
                 sockets.append(self.sock)
 
-        return super().do_open(Connection, req, **options)  # type: ignore[misc]
+        return super().do_open(Connection, req, **options)  # type: ignore[misc]  # the standard library's, without a type
 
 
 class _Http(_Noted, urllib.request.HTTPHandler):
