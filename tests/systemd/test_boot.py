@@ -128,3 +128,15 @@ def test_an_upgrade_and_a_removal(node):
     assert UNIT not in node.run(["systemctl", "list-units", "--all", "--plain", "--no-legend"]).stdout
     assert node.run(["ls", "/var/lib/kubenode-network"], check=False).returncode != 0, "no older program is kept"
     assert "cbr0" in node.run(["ip", "-br", "link"]).stdout
+
+
+def test_legacy_tables_are_back(node):
+    """On an image whose iptables is the legacy one."""
+    for tool in ("iptables", "ip6tables"):
+        node.run(["update-alternatives", "--set", tool, f"/usr/sbin/{tool}-legacy"])
+    result = make(node, masquerade={"cluster_cidrs": CLUSTER, "backend": "iptables"}, boot_service=program.send(node))
+    assert result["masquerade"]["variant"] == "legacy"
+    assert seen_by_kubelet(node) == (["10.244.1.1/24", "fd00:10:244:1::1/64"], 2, "1")
+    for tool in ("iptables", "ip6tables"):
+        assert "-A KUBENODE-MASQ -j MASQUERADE" in node.run([f"{tool}-legacy-save", "-t", "nat"]).stdout
+        assert "KUBENODE" not in node.run([f"{tool}-nft-save"]).stdout
