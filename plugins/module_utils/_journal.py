@@ -30,6 +30,7 @@ import importlib
 import sys
 
 sys.path.insert(0, {archive!r})
+sys.path += [folder for folder in {folders!r} if folder not in sys.path]
 sys.exit(importlib.import_module({module!r}).main({folder!r}, sys.argv[1:]))
 """
 
@@ -176,13 +177,18 @@ def begin(
         files.make_folder(folder(), 0o700)
         bytes_, package = code.running(PACKAGE)
         files.write(archive(), files.Bytes(bytes_), mode=0o600)
-        text = LAUNCHER.format(archive=archive(), module=f"{package}._undo", folder=folder())
+        text = LAUNCHER.format(archive=archive(), module=f"{package}._undo", folder=folder(), folders=_libraries())
         files.write(launcher(), files.Bytes(f"#!{sys.executable}\n{text}".encode()), mode=0o700)
         journal.save()
     except NodeError as error:
         close()
         raise NodeError(f"nothing was changed: the journal of this run cannot be kept: {error}") from error
     return journal
+
+
+def _libraries() -> list[str]:
+    """Where this process finds its libraries, also where an environment variable has said so."""
+    return [entry for entry in sys.path if os.path.isdir(entry)]
 
 
 def leave(journal: Journal, entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:

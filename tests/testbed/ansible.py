@@ -34,7 +34,8 @@ def run_module(node: Node, name: str, args: dict[str, Any], *, check: bool = Fal
     """See Node.module."""
     collection, _dot, short = name.rpartition(".")
     dotted = f"ansible_collections.{collection or 'kubenode.network'}.plugins.modules.{short}"
-    hidden = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": _WORK, "_ansible_keep_remote_files": False}
+    hidden = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": _WORK, "_ansible_keep_remote_files": False,
+              "_ansible_module_name": name}
     order = {"paths": [str(collections or link_collection()), _ansible_alone(node)], "module": dotted, "args": {**args, **hidden}}
     plain = python is None and env is None and not prefix and collections is None
     result = node.server.answer(order) if plain else None
