@@ -61,3 +61,14 @@ def test_ipv4_alone_changes_nothing_of_ipv6(learned):
     result = learned.module("sysctl_bridge_nf", {})
     assert not [change for change in result["changes"] if "ipv6" in change["resource"]]
     assert "dev eth0" in advertised_route(learned)
+
+
+def test_a_run_that_is_taken_back_leaves_the_route(learned):
+    before = learned.dump()
+    assert '"protocol": "ra"' in str(before["routes6"])
+    result = learned.module("sysctl_bridge_nf", {"forwarding": ["ipv4", "ipv6"], "confirm_timeout": 1})
+    assert result["checkpoint"], result
+    wait_for(lambda: not learned.exists("/var/lib/kubenode-network/journal.json"), 30)
+    assert "dev eth0" in advertised_route(learned)
+    difference = diff_dumps(before, learned.dump())
+    assert not difference, difference
