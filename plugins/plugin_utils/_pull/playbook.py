@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""One run of Ansible on this node: its output goes where ours goes, and what its tasks came to is read from a file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import typing as t
+from pathlib import Path
+
+from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._host import files, process
+
+from .config import Config
+
+#: What failed: getting the document, the document by itself, or applying it.
+FETCH, DOCUMENT, APPLY = "fetch", "document", "apply"
+_OURS = Path(__file__).parent
+PLAYBOOK = str(_OURS.parents[2] / "playbooks" / "pull.yml")
+_COLLECTIONS = os.pathsep.join([str(_OURS.parents[5]), "/usr/share/ansible/collections"])
+_LONGEST = 2000  # characters of a message
+
+
+class Outcome(t.NamedTuple):
+    """How a run ended. ``stage`` and ``message``: what failed, None when nothing did. ``revision``: of the document that was tried."""
+
+    revision: str | None
+    changed: bool = False
+    stage: str | None = None
+    message: str | None = None
+
+
+def extra_vars(config: Config) -> dict[str, str]:
+    """Stronger than the inventory, where the node may well have an address and a connection for a controller."""
+    return {"ansible_connection": "local", "ansible_python_interpreter": config.python, "kubenode_network_pull_host": config.host}
+
+
+def run(config: Config, argv: t.Sequence[str]) -> Outcome:
+    """Runs a program of Ansible; the revision is for the caller to say."""
+    work = os.path.join(config.state_dir, "work")
+    results = os.path.join(work, "results")
+    files.write(results, files.Bytes(b""), mode=0o600)
+    program = [os.path.join(config.bin_dir, argv[0]), *argv[1:]]
+    status, error = _stream(program, cwd=work, env=_environment(config, work, results), timeout=config.timeout)
+    records = [json.loads(line) for line in (files.read_text(results) or "").splitlines()]
+    applied = [record for record in records if record["stage"] == APPLY]
+    changed = any(record["changed"] for record in applied)
+    failed = next((record for record in records if record["failed"]), None)
+    if failed is not None:
+        return Outcome(None, changed, failed["stage"], failed["message"])
+    if status == 0 and applied:
+        return Outcome(None, changed)
+    # Everything before the first task of the play: an inventory that cannot be read, or does not know the node.
+    fetched = argv[0] != "ansible-pull" or any(record["stage"] == FETCH for record in records)
+    text = error or f"{argv[0]} ended with status {status} before its first task"
+    return Outcome(None, changed, DOCUMENT if fetched else FETCH, text)
+
+
+def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeout: float) -> tuple[int, str | None]:
+    """Passes on what a program writes. Returns its status and the last error that it wrote."""
+    error = None
+    try:
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd, env=dict(env),
+                                 encoding="utf-8", errors="replace", start_new_session=True)  # fmt: skip
+    except OSError as problem:
+        raise NodeError(f"{argv[0]} cannot be run: {problem.strerror}") from problem
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        _end(child.pid)
+
+    timer = threading.Timer(timeout, give_up)
+    timer.start()
+    try:
+        for line in t.cast("t.TextIO", child.stdout):
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            found = re.match(r"(?:\[ERROR\]: |ERROR! |fatal: )(.*)", line)
+            error = found[1].strip()[:_LONGEST] if found else error
+        status = child.wait()
+    finally:
+        timer.cancel()
+        _end(child.pid)
+        child.wait()
+        t.cast("t.TextIO", child.stdout).close()
+    return status, f"it took longer than {timeout:.0f} s" if late.is_set() else error
+
+
+def _end(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def _environment(config: Config, work: str, results: str) -> dict[str, str]:
+    settings = {
+        "CONFIG": os.devnull, "HOME": f"{work}/ansible", "LOCAL_TEMP": f"{work}/ansible/tmp", "REMOTE_TMP": f"{work}/ansible/tmp",
+        "COLLECTIONS_PATH": _COLLECTIONS, "CALLBACK_PLUGINS": str(_OURS / "callbacks"), "CALLBACKS_ENABLED": "pull_results",
+        "LOAD_CALLBACK_PLUGINS": "1", "NOCOLOR": "1", "NOCOWS": "1", "RETRY_FILES_ENABLED": "0", "LOCALHOST_WARNING": "0",
+        "INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+    }  # fmt: skip
+    if config.vault_password_file:
+        settings["VAULT_PASSWORD_FILE"] = config.vault_password_file
+    git = {"GIT_TERMINAL_PROMPT": "0"}
+    if config.ca:
+        git["GIT_SSL_CAINFO"] = config.ca
+    if config.allowed_signers:
+        git |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "gpg.ssh.allowedSignersFile", "GIT_CONFIG_VALUE_0": config.allowed_signers}
+    base = {"PATH": f"{config.bin_dir}:{process.PATH}", "HOME": os.environ.get("HOME", "/root"), "LC_ALL": "C.UTF-8", "KUBENODE_PULL_RESULTS": results}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    return {**proxies, **base, **git, **{f"ANSIBLE_{name}": value for name, value in settings.items()}}
