@@ -104,19 +104,26 @@ def _end(group: int) -> None:
 
 
 def _environment(config: Config, work: str, results: str) -> dict[str, str]:
+    """Neither the node's own ansible.cfg counts, nor one in the repository."""
+    config_file = os.path.join(work, "ansible.cfg")
+    files.write(config_file, files.Bytes(b"[defaults]\n"), mode=0o600)
     settings = {
-        "CONFIG": os.devnull, "HOME": f"{work}/ansible", "LOCAL_TEMP": f"{work}/ansible/tmp", "REMOTE_TMP": f"{work}/ansible/tmp",
+        "CONFIG": config_file, "HOME": f"{work}/ansible", "LOCAL_TEMP": f"{work}/ansible/tmp", "REMOTE_TMP": f"{work}/ansible/tmp",
         "COLLECTIONS_PATH": _COLLECTIONS, "CALLBACK_PLUGINS": str(_OURS / "callbacks"), "CALLBACKS_ENABLED": "pull_results",
         "LOAD_CALLBACK_PLUGINS": "1", "NOCOLOR": "1", "NOCOWS": "1", "RETRY_FILES_ENABLED": "0", "LOCALHOST_WARNING": "0",
-        "INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+        "INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "PIPELINING": "1",
     }  # fmt: skip
     if config.vault_password_file:
         settings["VAULT_PASSWORD_FILE"] = config.vault_password_file
-    git = {"GIT_TERMINAL_PROMPT": "0"}
+    base = {"PATH": f"{config.bin_dir}:{process.PATH}", "LC_ALL": "C.UTF-8", "KUBENODE_PULL_RESULTS": results}
+    return {**git_environment(config), **base, **{f"ANSIBLE_{name}": value for name, value in settings.items()}}
+
+
+def git_environment(config: Config) -> dict[str, str]:
+    """What git needs to know of the way to the source, and of who may sign."""
+    git = {"GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
     if config.ca:
         git["GIT_SSL_CAINFO"] = config.ca
     if config.allowed_signers:
         git |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "gpg.ssh.allowedSignersFile", "GIT_CONFIG_VALUE_0": config.allowed_signers}
-    base = {"PATH": f"{config.bin_dir}:{process.PATH}", "HOME": os.environ.get("HOME", "/root"), "LC_ALL": "C.UTF-8", "KUBENODE_PULL_RESULTS": results}
-    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-    return {**proxies, **base, **git, **{f"ANSIBLE_{name}": value for name, value in settings.items()}}
+    return {**git, **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}}

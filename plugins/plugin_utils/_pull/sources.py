@@ -54,6 +54,15 @@ class Git:
         return self._revision(self.GOOD)
 
     def attempt(self) -> Outcome:
+        try:
+            head = self._remote_head()
+        except NodeError as error:
+            return Outcome(None, stage=FETCH, message=str(error))
+        if head == self.good():
+            return self.apply_good()  # ansible-pull starts Ansible twice more to find out the same
+        return self._pull()
+
+    def _pull(self) -> Outcome:
         self._clear()
         config = self.config
         argv = ["ansible-pull", "--url", config.url, "--directory", self.checkout, "--clean", *self._play()]
@@ -75,6 +84,22 @@ class Git:
         process.output([*self._git(), "checkout", "--quiet", "--force", "--detach", self.GOOD])
         outcome = playbook.run(self.config, ["ansible-playbook", *self._play(), playbook.PLAYBOOK])
         return outcome._replace(revision=self.good())
+
+    def _remote_head(self) -> str:
+        """The commit that the repository has by the wanted name. Raises NodeError."""
+        version, env = self.config.version, playbook.git_environment(self.config)
+        if version and re.fullmatch(COMMIT, version):
+            return version
+        if self.config.key_file:
+            trust = "accept-new" if self.config.accept_host_key else "yes"
+            env["GIT_SSH_COMMAND"] = f"ssh -i {self.config.key_file} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking={trust}"
+        # An annotated tag is an object of its own; what it stands for is told by the third name.
+        names = [f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"] if version else ["HEAD"]
+        lines = process.output(["git", "ls-remote", "--", self.config.url, *names], env=env).splitlines()
+        found = {name: commit for commit, name in (line.split("\t") for line in lines)}
+        if not found:
+            raise NodeError(f"{self.config.url} has no {version or 'HEAD'} (expected a branch, a tag or a commit)")
+        return next(found[name] for name in names if name in found)
 
     def _play(self) -> list[str]:
         return ["--inventory", self.inventory, "--limit", self.config.host, "--extra-vars", json.dumps(playbook.extra_vars(self.config))]
