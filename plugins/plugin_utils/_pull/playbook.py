@@ -52,24 +52,38 @@ def run(config: Config, argv: t.Sequence[str]) -> Outcome:
     results = os.path.join(work, "results")
     files.write(results, files.Bytes(b""), mode=0o600)
     program = [os.path.join(config.bin_dir, argv[0]), *argv[1:]]
-    status, error = _stream(program, cwd=work, env=_environment(config, work, results), timeout=config.timeout)
+    status, said = _stream(program, cwd=work, env=_environment(config, work, results), timeout=config.timeout)
     records = [json.loads(line) for line in (files.read_text(results) or "").splitlines()]
-    applied = [record for record in records if record["stage"] == APPLY]
-    changed = any(record["changed"] for record in applied)
+    changed = any(record["changed"] for record in records)
     failed = next((record for record in records if record["failed"]), None)
     if failed is not None:
-        return Outcome(None, changed, failed["stage"], failed["message"])
-    if status == 0 and applied:
+        return Outcome(None, changed, APPLY, failed["message"])
+    if status == 0 and records:
         return Outcome(None, changed)
     # Everything before the first task of the play: an inventory that cannot be read, or does not know the node.
-    fetched = argv[0] != "ansible-pull" or any(record["stage"] == FETCH for record in records)
-    text = error or f"{argv[0]} ended with status {status} before its first task"
-    return Outcome(None, changed, DOCUMENT if fetched else FETCH, text)
+    fetched = argv[0] != "ansible-pull" or said.fetched
+    return Outcome(None, changed, DOCUMENT if fetched else FETCH, said.error or f"{argv[0]} ended with status {status} before its first task")
 
 
-def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeout: float) -> tuple[int, str | None]:
-    """Passes on what a program writes. Returns its status and the last error that it wrote."""
-    error = None
+class _Said:
+    """What counts of what Ansible writes: whether ansible-pull has fetched, which tells no callback, and the last error."""
+
+    def __init__(self) -> None:
+        self.fetched = False
+        self.error: str | None = None
+
+    def hear(self, line: str) -> None:
+        self.fetched = self.fetched or re.match(r"localhost \| (CHANGED|SUCCESS) =>", line) is not None
+        found = re.match(r"(?:\[ERROR\]: |ERROR! |fatal: )(.*)", line)
+        if not self.fetched:
+            found = found or re.match(r' +"msg": "(.*)",?$', line)
+        if found:
+            self.error = found[1].strip()[:_LONGEST]
+
+
+def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeout: float) -> tuple[int, _Said]:
+    """Passes on what a program writes. Returns its status and what it said."""
+    said = _Said()
     try:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd, env=dict(env),
                                  encoding="utf-8", errors="replace", start_new_session=True)  # fmt: skip
@@ -87,15 +101,16 @@ def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeou
         for line in t.cast("t.TextIO", child.stdout):
             sys.stdout.write(line)
             sys.stdout.flush()
-            found = re.match(r"(?:\[ERROR\]: |ERROR! |fatal: )(.*)", line)
-            error = found[1].strip()[:_LONGEST] if found else error
+            said.hear(line)
         status = child.wait()
     finally:
         timer.cancel()
         _end(child.pid)
         child.wait()
         t.cast("t.TextIO", child.stdout).close()
-    return status, f"it took longer than {timeout:.0f} s" if late.is_set() else error
+    if late.is_set():
+        said.error = f"it took longer than {timeout:.0f} s"
+    return status, said
 
 
 def _end(group: int) -> None:
@@ -110,7 +125,7 @@ def _environment(config: Config, work: str, results: str) -> dict[str, str]:
     settings = {
         "CONFIG": config_file, "HOME": f"{work}/ansible", "LOCAL_TEMP": f"{work}/ansible/tmp", "REMOTE_TMP": f"{work}/ansible/tmp",
         "COLLECTIONS_PATH": _COLLECTIONS, "CALLBACK_PLUGINS": str(_OURS / "callbacks"), "CALLBACKS_ENABLED": "pull_results",
-        "LOAD_CALLBACK_PLUGINS": "1", "NOCOLOR": "1", "NOCOWS": "1", "RETRY_FILES_ENABLED": "0", "LOCALHOST_WARNING": "0",
+        "NOCOLOR": "1", "NOCOWS": "1", "RETRY_FILES_ENABLED": "0", "LOCALHOST_WARNING": "0",
         "INVENTORY_ANY_UNPARSED_IS_FAILED": "1", "PIPELINING": "1",
     }  # fmt: skip
     if config.vault_password_file:

@@ -20,8 +20,6 @@ import typing as t  # noqa: E402
 
 from ansible.plugins.callback import CallbackBase  # noqa: E402
 
-#: The name that ansible gives to a play of one task without a playbook, which is how ansible-pull fetches.
-_WITHOUT_PLAYBOOK = "__adhoc_playbook__"
 _LONGEST = 2000
 
 
@@ -31,13 +29,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
     CALLBACK_NAME = "pull_results"
     CALLBACK_NEEDS_ENABLED = True
 
-    def v2_playbook_on_start(self, playbook: t.Any) -> None:
-        self.stage = "fetch" if playbook._file_name == _WITHOUT_PLAYBOOK else "apply"
-
     def _write(self, result: t.Any, *, failed: bool) -> None:
         data = result.result if hasattr(result, "result") else result._result  # public since ansible-core 2.19
         message = " ".join(str(data.get("msg") or data.get("stderr") or "").split())[:_LONGEST] if failed else None
-        record = {"stage": self.stage, "failed": failed, "changed": bool(data.get("changed")), "message": message}
+        record = {"failed": failed, "changed": bool(data.get("changed")), "message": message}
         with open(os.environ["KUBENODE_PULL_RESULTS"], "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
