@@ -245,7 +245,7 @@ def test_only_signed_commits_are_applied(plugin_node, site, tmp_path):
 
 @pytest.mark.parametrize("variables, message", [
     ({"pull_url": ""}, "pull_url: is missing (expected the URL of a repository or of a file)"),
-    ({"pull_url": "https://x/y", "pull_interval": 90}, "pull_interval: 90 is not usable (expected 1 to 59 minutes, or whole hours up to 1440)"),
+    ({"pull_url": "https://x/y", "pull_interval": 90}, "pull_interval: 90 is not usable (expected minutes that divide an hour, or hours that divide a day)"),
     ({"pull_url": "https://x/y", "pull_collection": "https://x/y.tar.gz"}, "pull_collection_checksum: is missing (expected sha256: and digits"),
     ({"pull_url": "https://x/y", "pull_source": "ftp"}, "value of pull_source must be one of: git, http"),
 ])

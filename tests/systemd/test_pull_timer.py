@@ -84,7 +84,7 @@ def test_the_timer_fetches_and_applies_until_it_is_removed(node, tmp_path):
     said = node.run(["journalctl", f"--unit={UNIT}.service", "--output=cat"]).stdout
     assert f"{UNIT}: changed, revision {first['revision'][:12]}" in said and "PLAY RECAP" in said
 
-    node.run(["systemctl", "stop", "serve.service", f"{UNIT}.timer"])
+    node.run(["systemctl", "stop", f"{UNIT}.timer", f"{UNIT}.service", "serve.service"])
     assert node.run(["systemctl", "start", f"{UNIT}.service"], check=False, timeout=100).returncode == 1
     assert node.run(["systemctl", "is-failed", f"{UNIT}.service"]).stdout == "failed\n", "which monitoring sees"
     assert status(node)["stage"] == "fetch"

@@ -164,7 +164,7 @@ class Http:
             kept = json.loads(files.read_text(self.path) or "null")
         except ValueError:
             return None
-        return kept if kept and kept["url"] == self.config.url else None
+        return kept if kept and kept.get("url") == self.config.url else None
 
     def _fetch(self) -> dict[str, t.Any]:
         config, kept = self.config, self._kept()
