@@ -63,6 +63,7 @@ def status(node):
     return json.loads(node.read(f"{VAR}/status.json"))
 
 
+@pytest.mark.timeout(900)
 def test_the_timer_fetches_and_applies_until_it_is_removed(node, tmp_path):
     galaxy = Path(sys.executable).with_name("ansible-galaxy")
     subprocess.run([galaxy, "collection", "build", CHECKOUT, "--output-path", tmp_path], check=True, stdout=subprocess.DEVNULL)
@@ -91,7 +92,7 @@ def test_the_timer_fetches_and_applies_until_it_is_removed(node, tmp_path):
     verified = node.run(["systemd-analyze", "verify", f"{UNIT}.service", f"{UNIT}.timer"])
     assert verified.stderr == ""
 
-    run_role(node, pull_now=False)
+    assert " changed=2 " in run_role(node, pull_now=False), "which are the timer's unit and its start"
     timer = node.run(["systemctl", "show", f"{UNIT}.timer", "--property=TimersCalendar,RandomizedDelayUSec,Persistent,ActiveState,UnitFileState"]).stdout
     for word in ("OnCalendar=*-*-* *:00/30:00", "RandomizedDelayUSec=30min", "Persistent=yes", "ActiveState=active", "UnitFileState=enabled"):
         assert word in timer

@@ -126,7 +126,8 @@ class Git:
         return found.stdout.strip() or None
 
     def _git(self) -> list[str]:
-        return ["git", "-C", self.checkout]
+        # Named, or git would look for one in the folders above.
+        return ["git", f"--git-dir={self.checkout}/.git", f"--work-tree={self.checkout}"]
 
 
 class Http:
