@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import typing as t
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _OURS = Path(__file__).parent
 PLAYBOOK = str(_OURS.parents[2] / "playbooks" / "pull.yml")
 _COLLECTIONS = os.pathsep.join([str(_OURS.parents[5]), "/usr/share/ansible/collections"])
 _LONGEST = 2000  # characters of a message
+_GRACE = 20.0  # seconds
 
 
 class Outcome(t.NamedTuple):
@@ -60,9 +62,10 @@ def run(config: Config, argv: t.Sequence[str]) -> Outcome:
         return Outcome(None, changed, APPLY, failed["message"])
     if status == 0 and records:
         return Outcome(None, changed)
-    # Everything before the first task of the play: an inventory that cannot be read, or does not know the node.
+    # Before the first task of the play it is the inventory, which cannot be read or does not know the node.
     fetched = argv[0] != "ansible-pull" or said.fetched
-    return Outcome(None, changed, DOCUMENT if fetched else FETCH, said.error or f"{argv[0]} ended with status {status} before its first task")
+    stage = APPLY if records else DOCUMENT if fetched else FETCH
+    return Outcome(None, changed, stage, said.error or f"{argv[0]} ended with status {status}")
 
 
 class _Said:
@@ -93,7 +96,7 @@ def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeou
 
     def give_up() -> None:
         late.set()
-        _end(child.pid)
+        _end(child)
 
     timer = threading.Timer(timeout, give_up)
     timer.start()
@@ -105,7 +108,7 @@ def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeou
         status = child.wait()
     finally:
         timer.cancel()
-        _end(child.pid)
+        _end(child)
         child.wait()
         t.cast("t.TextIO", child.stdout).close()
     if late.is_set():
@@ -113,9 +116,18 @@ def _stream(argv: t.Sequence[str], *, cwd: str, env: t.Mapping[str, str], timeou
     return status, said
 
 
-def _end(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def _end(child: subprocess.Popen[str]) -> None:
+    """Ends a program with what it started. A module that is terminated puts back what it did, which takes a moment."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        end = time.monotonic() + _GRACE
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+            while time.monotonic() < end:
+                child.poll()
+                os.killpg(child.pid, 0)
+                time.sleep(0.05)
+            continue
+        return
 
 
 def _environment(config: Config, work: str, results: str) -> dict[str, str]:
