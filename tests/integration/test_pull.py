@@ -67,7 +67,7 @@ def site(tmp_path):
 
 
 def install(node: Node, **variables):
-    play = node.playbook(ROLE, variables, env={"ANSIBLE_PIPELINING": "1"})
+    play = node.playbook(ROLE, variables, env={"ANSIBLE_PIPELINING": "1"}, timeout=800)
     assert play.rc == 0, play.stdout + play.stderr
     return play
 

@@ -94,7 +94,8 @@ def _make_folders(settings: config.Config) -> None:
 @contextlib.contextmanager
 def _alone(settings: config.Config) -> t.Iterator[bool]:
     """Whether this is the only run; the kernel drops the lock when the process ends."""
-    with open(os.path.join(settings.state_dir, "work", "lock"), "w", encoding="ascii") as file:
+    descriptor = os.open(os.path.join(settings.state_dir, "work", "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
