@@ -28,17 +28,18 @@ class SystemdNode(Place):
     """A container with systemd. /etc and /var outlive a restart; links, rules and /run do not: a reboot, as far as the network
     goes. Of the host it sees, read-only, this checkout, Ansible and pyroute2. A context manager.
 
-    suite, flavour: those of scripts/node-image.
+    suite, flavour: those of scripts/node-image. seen: more folders of the host that it sees.
     """
 
-    def __init__(self, name: str, suite: str = "bookworm", flavour: str = "plain") -> None:
+    def __init__(self, name: str, suite: str = "bookworm", flavour: str = "plain", seen: tuple[Path, ...] = ()) -> None:
         link_collection()
         self.name = f"kubenode-{name}-{os.getpid()}"
         self.has_ansible = False
         self.server = None
         image = subprocess.run([str(CHECKOUT / "scripts" / "node-image"), suite, flavour], check=True, stdout=subprocess.PIPE, text=True).stdout
+        mounts = map(self._mount, {**_seen(), **dict(zip(seen, map(str, seen)))}.items())
         options = ["--detach", "--replace", f"--name={self.name}", f"--hostname={name}", "--systemd=always", "--cgroupns=private",
-                   "--cap-add=NET_ADMIN,SYS_ADMIN,NET_RAW", "--security-opt=unmask=ALL", *map(self._mount, _seen().items())]
+                   "--cap-add=NET_ADMIN,SYS_ADMIN,NET_RAW", "--security-opt=unmask=ALL", *mounts]
         hybrid = Path("/sys/fs/cgroup/unified/cgroup.procs").exists()
         self._podman("run", *options, image.strip(), *(_INIT_ON_HYBRID if hybrid else []))
         try:

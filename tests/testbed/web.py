@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import http.server
 import ssl
 import subprocess
@@ -46,7 +47,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(401)
         elif first in ("files", "cni-plugins", "cut", "secret") and (self.server.folder / Path(name).name).is_file():
             content = (self.server.folder / Path(name).name).read_bytes()
-            self._send([content[: len(content) // 2] if first == "cut" else content], len(content))
+            tag = f'"{hashlib.sha256(content).hexdigest()}"'
+            if self.headers.get("If-None-Match") == tag:
+                self.send_response(304)
+                self.end_headers()
+            else:
+                self._send([content[: len(content) // 2] if first == "cut" else content], len(content), tag)
         else:
             self.send_error(404)
 
@@ -55,8 +61,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Location", to)
         self.end_headers()
 
-    def _send(self, pieces: list[bytes], length: int | None = None) -> None:
+    def _send(self, pieces: list[bytes], length: int | None = None, tag: str = "") -> None:
         self.send_response(200)
+        if tag:
+            self.send_header("ETag", tag)
         if length is not None:
             self.send_header("Content-Length", str(length))
         self.end_headers()

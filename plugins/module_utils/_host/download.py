@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import http.client
 import socket
+import ssl
 import threading
 import time
 import typing as t
@@ -46,10 +47,39 @@ def fetch_text(url: str, *, limit: int) -> str:
     return b"".join(_chunks(url, limit)).decode("utf-8", "replace")
 
 
-def _chunks(url: str, limit: int) -> t.Iterator[bytes]:
+class Answer(t.NamedTuple):
+    """What a URL gave. ``validators`` are the headers to send next time, for a server that then says whether it has changed."""
+
+    data: bytes
+    validators: dict[str, str]
+
+
+def fetch_changed(url: str, validators: t.Mapping[str, str], *, limit: int, tls: ssl.SSLContext | None = None) -> Answer | None:
+    """What the URL gives, None when it is still what these validators came with (RFC 9110 section 13.1). Raises NodeError."""
+    headers: dict[str, str] = {}
+    try:
+        data = b"".join(_chunks(url, limit, validators, tls, headers))
+    except NodeError as error:
+        if isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == 304:
+            return None
+        raise
+    names = {"etag": "If-None-Match", "last-modified": "If-Modified-Since"}
+    return Answer(data, {name: headers[header] for header, name in names.items() if header in headers})
+
+
+def _chunks(
+    url: str,
+    limit: int,
+    send: t.Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    received: dict[str, str] | None = None,
+) -> t.Iterator[bytes]:
+    """``send``: more headers for the request. ``received`` gets those of the answer, by their names in lower case."""
     end, total = time.monotonic() + WHOLE, 0
     try:
-        with _cut_off(WHOLE) as sockets, _open(url, sockets) as response:
+        with _cut_off(WHOLE) as sockets, _open(url, sockets, send or {}, tls) as response:
+            if received is not None:
+                received.update({name.lower(): value for name, value in response.headers.items()})
             announced = response.headers.get("Content-Length")
             for chunk in iter(lambda: response.read1(CHUNK), b""):
                 total += len(chunk)
@@ -89,21 +119,21 @@ def _cut_off(seconds: float) -> t.Iterator[list[socket.socket]]:
         timer.cancel()
 
 
-def _open(url: str, sockets: list[socket.socket]) -> t.Any:
+def _open(url: str, sockets: list[socket.socket], send: t.Mapping[str, str], tls: ssl.SSLContext | None) -> t.Any:
     parts = urllib.parse.urlsplit(url)
     user, _at, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(urllib.parse.urlunsplit((*parts[:1], host, *parts[2:])), headers={"User-Agent": "kubenode.network"})
+    request = urllib.request.Request(urllib.parse.urlunsplit((*parts[:1], host, *parts[2:])), headers={"User-Agent": "kubenode.network", **send})
     if user:
         # Not for the host that a redirect leads to.
         request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(urllib.parse.unquote(user).encode()).decode()}")
-    return urllib.request.build_opener(_Redirects, _Http(sockets), _Https(sockets)).open(request, timeout=SILENCE)
+    return urllib.request.build_opener(_Redirects, _Http(sockets), _Https(sockets, context=tls)).open(request, timeout=SILENCE)
 
 
 class _Noted:
     """Notes the sockets of its connections in a list."""
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        super().__init__()
+    def __init__(self, sockets: list[socket.socket], **options: t.Any) -> None:
+        super().__init__(**options)
         self.sockets = sockets
 
     def do_open(self, http_class: t.Any, req: t.Any, **options: t.Any) -> t.Any:
