@@ -32,7 +32,6 @@ class Node(Space):
         super().__init__(name)
         self.cni_bin = cni_bin
         self.ip4 = self.ip6 = ""
-        self.server = ansible.Server(self)
         self.has_ansible = False
         self._own = ExitStack()
         try:
@@ -51,8 +50,6 @@ class Node(Space):
             self.outside.keep()
 
     def close(self) -> None:
-        if "server" in vars(self):
-            self.server.close()
         super().close()
         # super().__init__ closes a space that did not start
         if "_own" in vars(self):
