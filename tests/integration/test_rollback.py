@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from testbed import diff_dumps
+from testbed import diff_dumps, warm
 from testbed.paths import link_collection
 
-RUNNER = Path(__file__).with_name("engine_runner.py")
 NODE = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True, "plugins": ["bridge", "host-local", "loopback", "portmap"]},
     "sysctl_bridge_nf": {},
@@ -45,7 +44,7 @@ MOVED = {
 }
 
 
-COMMAND = ([sys.executable, str(RUNNER)], {"PYTHONPATH": str(link_collection())})
+ORDER = {"module": "engine_runner", "paths": [str(Path(__file__).parent)]}
 
 
 def order_of(params, fail=None, pause=None):
@@ -53,31 +52,31 @@ def order_of(params, fail=None, pause=None):
 
 
 def run(node, params, fail=None):
-    argv, env = COMMAND
-    return json.loads(node.run(argv, input=order_of(params, fail), env=env).stdout)
+    done = warm.run(node, ORDER, stdin=order_of(params, fail), timeout=30)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 class PausedRun:
     """A run that goes on from its pauses when it is told. Its standard streams end with it."""
 
     def __init__(self, node, params, step):
-        argv, env = COMMAND
-        pipe = subprocess.PIPE
-        self.process = node.popen(argv, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+        self.process, self._stdin, self._stdout, self._stderr = warm.popen(node, ORDER)
         self.tell(order_of(params, pause=step))
         self.said = self.hear()
 
     def tell(self, line="\n"):
-        self.process.stdin.write(line)
-        self.process.stdin.flush()
+        self._stdin.write(line)
+        self._stdin.flush()
 
     def hear(self):
-        return self.process.stdout.readline().strip()
+        return self._stdout.readline().strip()
 
     def end(self):
         """What it wrote until its end, and its exit status."""
-        out, err = self.process.communicate(timeout=20)
-        return out, err, self.process.returncode
+        status = self.process.wait(20)
+        with self._stdin, self._stdout, self._stderr:
+            return self._stdout.read(), self._stderr.read(), status
 
 
 @pytest.mark.parametrize("when", ["write", "verify"])
@@ -146,8 +145,8 @@ def test_a_signal_at_any_step_leaves_the_node_as_it_was(node, before, after, fir
 
 
 def test_a_run_under_nohup_does_not_end_with_its_connection(node):
-    argv, env = COMMAND
-    process = node.popen(["nohup", *argv], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    argv, env = ["nohup", sys.executable, str(Path(__file__).with_name("engine_runner.py"))], {"PYTHONPATH": str(link_collection())}
+    process = node.popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(order_of({"kubenet_bridge": {**NODE["kubenet_bridge"], "unmanaged": False}, "networks": []}, pause=1))
     process.stdin.flush()
     assert process.stdout.readline() == "paused\n"

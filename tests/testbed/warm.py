@@ -76,6 +76,17 @@ def run(space: Space, order: dict[str, Any], *, stdin: str = "", timeout: float)
         return subprocess.CompletedProcess([order["module"]], status, _text(out), _text(err))
 
 
+def popen(space: Space, order: dict[str, Any]) -> tuple[Copy, IO[str], IO[str], IO[str]]:
+    """Start an order, with pipes to its standard input and from its output and errors."""
+    (stdin, writer), (out, stdout), (err, stderr) = (os.pipe() for _stream in range(3))
+    try:
+        copy = start(space, order, stdin, stdout, stderr)
+    finally:
+        for theirs in (stdin, stdout, stderr):
+            os.close(theirs)
+    return copy, os.fdopen(writer, "w"), os.fdopen(out), os.fdopen(err)
+
+
 def _text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read().decode(errors="replace")
