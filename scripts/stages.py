@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from reports import LOGS, REPORTS, ROOT, Counts, read_counts
 
-LANES = (("sanity", "matrix", "systemd", "controllers", "build"), ("lint", "unit", "integration"))
+LANES = (("lint", "sanity", "unit", "matrix", "systemd", "controllers", "build"), ("integration",))
 
 
 class Result(NamedTuple):
