@@ -56,7 +56,7 @@ def _ansible_alone(node: Node) -> str:
     if node.has_ansible:
         return folder
     node.has_ansible = True
-    node.run(["mkdir", "-p", folder])
+    node.run(["mkdir", "-p", folder, _WORK])
     node.run(["ln", "-sfn", str(Path(importlib.util.find_spec("ansible").origin).parent), f"{folder}/ansible"])
     return folder
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -87,6 +88,7 @@ def _serve(number: int, collections: str) -> None:
         importlib.import_module(name)
     for info in pkgutil.walk_packages([f"{collections}/{_PLUGINS.replace('.', '/')}/modules"], f"{_PLUGINS}.modules."):
         importlib.import_module(info.name)
+    gc.freeze()  # a copy that collected garbage would copy every page
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the copies
     server = socket.socket(fileno=number)
     while True:

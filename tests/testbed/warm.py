@@ -62,7 +62,13 @@ def start(space: Space, order: dict[str, Any], stdin: int, stdout: int, stderr: 
             text.write(json.dumps(order).encode())
             text.flush()
             socket.send_fds(_connection(), [str(space.pid).encode()], [text.fileno(), stdin, stdout, stderr, write])
-            return Copy(int(_connection().recv(64)), read)
+            pid = _connection().recv(64)
+        if not pid:
+            raise RuntimeError("the process that is copied has died; it says why on standard error")
+        return Copy(int(pid), read)
+    except BaseException:
+        os.close(read)
+        raise
     finally:
         os.close(write)
 
