@@ -40,7 +40,7 @@ sanity: bootstrap-test ## ansible-test sanity (ARGS='--test pep8' for one)
 
 .PHONY: integration
 integration: bootstrap-test ## tests on nodes made of network and mount namespaces
-	$(PYTHON) -m pytest tests/integration -n 2 --dist loadfile --junitxml=$(JUNIT)/integration.xml $(ARGS)
+	$(PYTHON) -m pytest tests/integration -n 2 --dist loadfile --no-loadscope-reorder --junitxml=$(JUNIT)/integration.xml $(ARGS)
 
 .PHONY: systemd
 systemd: bootstrap-test ## the boot service and network managers on systemd nodes, in containers

@@ -8,6 +8,16 @@ from __future__ import annotations
 import pytest
 from testbed import Node
 
+#: Files that take a minute or more, the longest first: one that begins last would leave the other workers idle at the end.
+LONG = ("test_rollback", "test_roles", "test_chained", "test_in_place_changes", "test_cni_plugins_action", "test_examples", "test_real_chain",
+        "test_cni_plugins_url", "test_cni_plugins_package", "test_loaders", "test_program", "test_bad_input")
+
+
+def pytest_collection_modifyitems(items):
+    """Sorts whole files; the Makefile keeps pytest-xdist from sorting them by their number of tests."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture
 def node():

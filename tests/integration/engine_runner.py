@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run in a node: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
+"""Run in a node, as a script or by testbed/warm.py: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
 
 One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify" | "kill"] or null, "pause": STEP or null,
 "section": the module whose options they are, where these are not of node_network}
@@ -112,4 +112,5 @@ def main() -> None:
         print(json.dumps({"error": str(error)}))
 
 
-main()
+if __name__ == "__main__":
+    main()

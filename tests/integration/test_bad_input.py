@@ -475,7 +475,7 @@ def prepared():
         node.run(["ln", "-s", "/etc/shadow", "/run/sources/links/portmap"])
         assert node.module("cni_config", {"name": "ours", "priority": 5, "plugins": [BRIDGE]})["changed"]
         assert node.module("cni_config", {"name": "aged-ours", "priority": 90, "cni_version": "0.2.0", "plugins": [BRIDGE]})["changed"]
-        yield node, sums
+        yield node, sums, node.dump()
 
 
 def cases():
@@ -487,13 +487,12 @@ def cases():
 
 @pytest.mark.parametrize(("module", "change", "text"), list(cases()))
 def test_bad_input_is_refused_and_the_node_untouched(prepared, module, change, text):
-    node, sums = prepared
+    node, sums, before = prepared
     args = {**copy.deepcopy(GOOD[module]), **change}
     for word, digits in sums.items():
         if (args.get("checksum") or "").endswith(word):
             args["checksum"] = args["checksum"].replace(word, digits)
     args = {name: value for name, value in args.items() if value is not None}
-    before = node.dump()
     result = node.module(module, args)
     assert result.get("failed"), result
     assert text in result["msg"]
@@ -503,6 +502,6 @@ def test_bad_input_is_refused_and_the_node_untouched(prepared, module, change, t
 
 @pytest.mark.parametrize("module", GOOD)
 def test_the_good_input_that_the_cases_start_from_is_taken(prepared, module):
-    node, _sums = prepared
+    node = prepared[0]
     result = node.module(module, GOOD[module], check=True)
     assert not result.get("failed"), result

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from testbed import diff_dumps, proof, wait_for
+from testbed import diff_dumps, proof, wait_for, warm
 from testbed.containerd import Containerd
-from testbed.paths import link_collection
 
 FOLDER = "/etc/cni/net.d"
 # As the founding documents have them, character by character.
@@ -531,7 +529,7 @@ def test_portmap_has_no_effect_with_crio(net):
     assert not node.module("bandwidth", {"network": "k8s-pod-network"}).get("warnings")
 
 
-RUNNER = Path(__file__).with_name("engine_runner.py")
+RUNNER = {"module": "engine_runner", "paths": [str(Path(__file__).parent)]}
 OURS = {"name": "mynet", "filename": "10-mynet.conf", "plugins": BRIDGE}
 STEPS = [("portmap", {"network": "mynet"}), ("bandwidth", {"network": "mynet", **RATES}), ("portmap", {"network": "mynet", "state": "absent"}),
          ("bandwidth", {"network": "mynet", "state": "absent"})]
@@ -552,7 +550,7 @@ def test_failure_at_every_step_leaves_the_node_as_it_was(net, whose, when):
         while True:
             step += 1
             order = json.dumps({"section": section, "params": options, "fail": [step, when], "pause": None}) + "\n"
-            result = json.loads(node.run([sys.executable, str(RUNNER)], input=order, env={"PYTHONPATH": str(link_collection())}).stdout)
+            result = json.loads(warm.run(node, RUNNER, stdin=order, timeout=30).stdout)
             if "error" not in result:
                 break
             assert result["error"].endswith("everything done before it was put back, the node is as it was"), result

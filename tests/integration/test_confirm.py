@@ -45,7 +45,6 @@ def test_a_change_that_nobody_confirms_is_taken_back(plugin_node):
     result = made(node, OTHER, confirm_timeout=4)
     assert result["checkpoint"]["seconds"] == 4 and result["changed_resources"][0] in result["plan"][0]
     assert "mtu 1300" in node.run(["ip", "link", "show", "cbr0"]).stdout
-    node.server.close()  # the connection, and all that came with it
     assert len(guards(node)) == 1
     wait_for(is_over(node), 30)
     difference = diff_dumps(before, node.dump())

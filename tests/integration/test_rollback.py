@@ -14,10 +14,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from testbed import diff_dumps, program
+from testbed import diff_dumps, program, warm
 from testbed.paths import link_collection
 
-RUNNER = Path(__file__).with_name("engine_runner.py")
 NODE = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True, "plugins": ["bridge", "host-local", "loopback", "portmap"]},
     "sysctl_bridge_nf": {},
@@ -47,7 +46,7 @@ MOVED = {
 }
 
 
-COMMAND = ([sys.executable, str(RUNNER)], {"PYTHONPATH": str(link_collection())})
+ORDER = {"module": "engine_runner", "paths": [str(Path(__file__).parent)]}
 
 
 def order_of(params, fail=None, pause=None):
@@ -55,31 +54,31 @@ def order_of(params, fail=None, pause=None):
 
 
 def run(node, params, fail=None):
-    argv, env = COMMAND
-    return json.loads(node.run(argv, input=order_of(params, fail), env=env).stdout)
+    done = warm.run(node, ORDER, stdin=order_of(params, fail), timeout=30)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 class PausedRun:
     """A run that goes on from its pauses when it is told. Its standard streams end with it."""
 
     def __init__(self, node, params, step):
-        argv, env = COMMAND
-        pipe = subprocess.PIPE
-        self.process = node.popen(argv, env=env, stdin=pipe, stdout=pipe, stderr=pipe)
+        self.process, self._stdin, self._stdout, self._stderr = warm.popen(node, ORDER)
         self.tell(order_of(params, pause=step))
         self.said = self.hear()
 
     def tell(self, line="\n"):
-        self.process.stdin.write(line)
-        self.process.stdin.flush()
+        self._stdin.write(line)
+        self._stdin.flush()
 
     def hear(self):
-        return self.process.stdout.readline().strip()
+        return self._stdout.readline().strip()
 
     def end(self):
         """What it wrote until its end, and its exit status."""
-        out, err = self.process.communicate(timeout=20)
-        return out, err, self.process.returncode
+        status = self.process.wait(20)
+        with self._stdin, self._stdout, self._stderr:
+            return self._stdout.read(), self._stderr.read(), status
 
 
 @pytest.mark.parametrize("when", ["write", "verify"])
@@ -148,8 +147,8 @@ def test_a_signal_at_any_step_leaves_the_node_as_it_was(node, before, after, fir
 
 
 def test_a_run_under_nohup_does_not_end_with_its_connection(node):
-    argv, env = COMMAND
-    process = node.popen(["nohup", *argv], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    argv, env = ["nohup", sys.executable, str(Path(__file__).with_name("engine_runner.py"))], {"PYTHONPATH": str(link_collection())}
+    process = node.popen(argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(order_of({"kubenet_bridge": {**NODE["kubenet_bridge"], "unmanaged": False}, "networks": []}, pause=1))
     process.stdin.flush()
     assert process.stdout.readline() == "paused\n"
@@ -170,9 +169,8 @@ def document_of(node):
 
 def killed(node, params, step):
     """Whether the run had a step of that number, behind which it was killed."""
-    argv, env = COMMAND
-    ended = node.run(argv, input=order_of(params, [step, "kill"]), env=env, check=False)
-    assert ended.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), ended.stderr
+    ended = warm.run(node, ORDER, stdin=order_of(params, [step, "kill"]), timeout=30)
+    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr
     return ended.returncode != 0
 
 

@@ -151,6 +151,14 @@ def test_servers_report_the_source_they_saw(node):
         proof.tcp(node, node.outside.ip4, 80)
 
 
+def test_a_server_answers_all_the_time(node):
+    """However many requests there were before, whose log fills more than a pipe."""
+    ask = "import socket\nfor _ in range(2000):\n    with socket.create_connection(('127.0.0.1', 80), 2) as c: c.sendall(b'x'); c.recv(99)"
+    server = node.serve_tcp(80)
+    node.run([sys.executable, "-c", ask])
+    assert len(server.stop()) == 2000
+
+
 def test_two_nodes_on_one_wire():
     with Outside() as outside, Node("a", outside=outside) as a, Node("b", outside=outside, mtu=1400) as b:
         with b.serve_tcp(80):

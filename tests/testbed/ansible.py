@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import select
-import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import warm
 from .paths import HERE, link_collection
 
 if TYPE_CHECKING:
     from .node import Node
-    from .space import Process
 
 _WORK = "/run/testbed/ansible"
 _LONGEST = 120  # seconds of a module
@@ -36,12 +33,13 @@ def run_module(node: Node, name: str, args: dict[str, Any], *, check: bool = Fal
     dotted = f"ansible_collections.{collection or 'kubenode.network'}.plugins.modules.{short}"
     hidden = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": _WORK, "_ansible_keep_remote_files": False,
               "_ansible_module_name": name}
-    order = {"paths": [str(collections or link_collection()), _ansible_alone(node)], "module": dotted, "args": {**args, **hidden}}
-    plain = python is None and env is None and not prefix and collections is None
-    result = node.server.answer(order) if plain else None
-    if result is None:
+    order = {"paths": [str(collections or link_collection())], "module": dotted, "args": {**args, **hidden}}
+    if python is None and env is None and not prefix and collections is None:
+        result = warm.run(node, order, timeout=_LONGEST)
+    else:
         argv = [*prefix, python or sys.executable, str(HERE / "module_runner.py")]
-        result = node.run(argv, check=False, input=json.dumps(order), timeout=120, env=env)
+        order["paths"].append(_ansible_alone(node))
+        result = node.run(argv, check=False, input=json.dumps(order), timeout=_LONGEST, env=env)
     last = result.stdout.strip().rpartition("\n")[2]
     try:
         answer = json.loads(last)
@@ -51,41 +49,6 @@ def run_module(node: Node, name: str, args: dict[str, Any], *, check: bool = Fal
         # ansible-core 2.19 and later send objects, for the controller to format.
         answer["warnings"] = [entry if isinstance(entry, str) else entry["event"]["msg"] for entry in answer["warnings"]]
     return answer
-
-
-class Server:
-    """A process in the node that carries out modules one after the other, each in a copy of itself (module_runner.py)."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._process: Process | None = None
-        self._lock = threading.Lock()
-
-    def answer(self, order: dict[str, Any]) -> subprocess.CompletedProcess[str] | None:
-        """How the order ended; None when it is busy with another one, or cannot start on this node."""
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            if self._process is None:
-                pipe = subprocess.PIPE
-                self._process = self._node.popen([sys.executable, str(HERE / "module_runner.py"), "--serve"], stdin=pipe, stdout=pipe)
-            self._process.stdin.write(json.dumps(order) + "\n")
-            self._process.stdin.flush()
-            ready, _write, _error = select.select([self._process.stdout], [], [], _LONGEST)
-            line = self._process.stdout.readline() if ready else ""
-            if not line:
-                self.close()
-                raise ModuleCrash(f"{order['module']}: no answer within {_LONGEST} s, or the server in the node died")
-            said = json.loads(line)
-            return subprocess.CompletedProcess([order["module"]], said["status"], said["stdout"], said["stderr"])
-        finally:
-            self._lock.release()
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
 
 
 def _ansible_alone(node: Node) -> str:
@@ -124,7 +87,8 @@ def run_playbook(node: Node, playbook: str | Path, extra_vars: dict[str, Any] | 
     node.write(f"{_WORK}/inventory", f"{node.name} ansible_connection=local ansible_python_interpreter={python or sys.executable}\n")
     node.write(f"{_WORK}/vars.json", json.dumps(extra_vars or {}))
     node.write(results, "")
-    node.write(f"{_WORK}/ansible.cfg", "[defaults]\n")
+    # Not a thousand looks a second for a task's end: that takes time from the task.
+    node.write(f"{_WORK}/ansible.cfg", "[defaults]\ninternal_poll_interval = 0.01\n")
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", f"{_WORK}/inventory", "-e", f"@{_WORK}/vars.json", str(playbook), *args]
     run = node.run(argv, check=False, timeout=timeout, env={**_play_env(results), **(env or {})})
     records = [json.loads(line) for line in node.read(results).splitlines()]

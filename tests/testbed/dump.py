@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of a node as data. As a script (run inside the node) it prints JSON; diff_dumps() compares two of them.
+"""The state of a node as data. main(), carried out inside the node, prints JSON; diff_dumps() compares two of them.
 
 Left out is what changes by itself: counters, handles, timers, carrier, duplicate address detection, and the local routes
 that the kernel derives from addresses.
@@ -25,6 +25,9 @@ from typing import Any
 _FILES = ("/etc/cni", "/opt/cni", "/etc/sysctl.d", "/etc/modules-load.d", "/etc/kubenode-network", "/var/lib/kubenode-network")
 # Where init.py keeps what the node wrote elsewhere in these folders.
 _WRITTEN = "/run/testbed/upper"
+# Digests of large files that were read before: [device, inode, size, mtime, ctime, digest]. A dump reads 50 MB of plugins otherwise.
+_KNOWN = "/run/testbed/digests.json"
+_LARGE = 1 << 18
 _SAVES = ("iptables-nft-save", "ip6tables-nft-save", "ebtables-nft-save")
 _LEGACY = {"iptables-legacy-save": "/proc/net/ip_tables_names", "ip6tables-legacy-save": "/proc/net/ip6_tables_names"}
 _COMMANDS = {
@@ -164,29 +167,57 @@ def _sysctls() -> dict[str, str]:
 
 
 def _all_files() -> Iterator[tuple[str, str]]:
+    known = Known()
     for folder in _FILES:
-        yield from _files(folder, folder)
-    yield from _files(_WRITTEN, "")
+        yield from _files(folder, folder, known)
+    yield from _files(_WRITTEN, "", known)
+    known.keep()
 
 
-def _files(folder: str, shown: str) -> Iterator[tuple[str, str]]:
+class Known:
+    """The digests of large files, read again whenever the kernel says that one has changed (ctime, which nobody can set)."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, str] = json.loads(_read(_KNOWN)) if os.path.exists(_KNOWN) else {}
+        self._now: dict[str, str] = {}
+
+    def digest(self, path: str, status: os.stat_result) -> str:
+        if status.st_size < _LARGE:
+            return _digest(path)
+        key = " ".join(map(str, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)))
+        digest = self._before.get(key) or _digest(path)
+        # The clock of ctime has steps of some milliseconds: what changed just now may change once more in the same one.
+        if time.time() - status.st_ctime > 0.1:
+            self._now[key] = digest
+        return digest
+
+    def keep(self) -> None:
+        with open(_KNOWN, "w", encoding="ascii") as file:
+            json.dump(self._now, file)
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def _files(folder: str, shown: str, known: Known) -> Iterator[tuple[str, str]]:
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             path = os.path.join(parent, name)
             label = shown + path[len(folder):]
             # The mount points themselves are listed by what is mounted there; /var/lib/cni is the plugins' own state.
             if not (shown == "" and name in folders):
-                yield label, _file(path)
+                yield label, _file(path, known)
 
 
-def _file(path: str) -> str:
+def _file(path: str, known: Known) -> str:
     status = os.lstat(path)
     head = f"{stat.filemode(status.st_mode)} {status.st_uid}:{status.st_gid}"
     if stat.S_ISLNK(status.st_mode):
         return f"{head} -> {os.readlink(path)}"
     if stat.S_ISREG(status.st_mode):
-        with open(path, "rb") as file:
-            return f"{head} sha256:{hashlib.sha256(file.read()).hexdigest()}"
+        return f"{head} sha256:{known.digest(path, status)}"
     return head
 
 
@@ -203,5 +234,5 @@ def diff_dumps(before: Any, after: Any, path: str = "") -> str:
     return "\n".join(f"{line[0]} {path}: {line[2:]}" for line in changes)
 
 
-if __name__ == "__main__":
+def main() -> None:
     print(json.dumps(dump()))

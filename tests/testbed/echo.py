@@ -1,8 +1,8 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run as a script in a namespace. `serve tcp|udp BIND PORT`: answer each request with the source seen, and log it as a JSON
-line. `ask tcp|udp HOST PORT TIMEOUT TEXT`: send one request, print the answer."""
+"""Run as a script in a namespace. `serve tcp|udp BIND PORT`: say ready on standard error, then answer each request with the
+source seen, and log it as a JSON line on standard output. `ask tcp|udp HOST PORT TIMEOUT TEXT`: send one request, print the answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _listen(kind: str, bind: str, port: int) -> socket.socket:
 
 def _serve_tcp(listener: socket.socket) -> None:
     listener.listen()
-    print("ready", flush=True)
+    print("ready", file=sys.stderr, flush=True)
     while True:
         connection, peer = listener.accept()
         with connection:
@@ -51,7 +51,7 @@ def _serve_udp(listener: socket.socket) -> None:
     # The answer must leave from the address that was asked, which on a host with several needs the packet's own info.
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    print("ready", flush=True)
+    print("ready", file=sys.stderr, flush=True)
     while True:
         data, control, _flags, peer = listener.recvmsg(65536, 256)
         control = [(level, kind, value[:16] + struct.pack("i", 0)) for level, kind, value in control]

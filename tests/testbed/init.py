@@ -80,6 +80,7 @@ def _prepare(role: str) -> None:
         os.makedirs(folder, exist_ok=True)
     _fresh_sys()
     if role == "node":
+        os.mkdir(f"{STORE}/ansible")  # what plays and modules put below ~
         for path in filter(os.path.isdir, SHADOWED):
             _shadow(path)
         for path in EMPTY:

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from . import ansible, foreign
+from . import ansible, foreign, warm
 from .outside import Outside
 from .paths import HERE
 from .pod import Pod
-from .space import Space
+from .space import CommandError, Space
 
 
 class Node(Space):
@@ -32,7 +31,6 @@ class Node(Space):
         super().__init__(name)
         self.cni_bin = cni_bin
         self.ip4 = self.ip6 = ""
-        self.server = ansible.Server(self)
         self.has_ansible = False
         self._own = ExitStack()
         try:
@@ -51,8 +49,6 @@ class Node(Space):
             self.outside.keep()
 
     def close(self) -> None:
-        if "server" in vars(self):
-            self.server.close()
         super().close()
         # super().__init__ closes a space that did not start
         if "_own" in vars(self):
@@ -73,7 +69,10 @@ class Node(Space):
 
     def dump(self) -> dict[str, Any]:
         """The node's state as plain data, without what changes by itself (dump.py)."""
-        return json.loads(self.run([sys.executable, "-I", "-S", str(HERE / "dump.py")]).stdout)
+        done = warm.run(self, {"module": "testbed.dump", "paths": [str(HERE.parent)]}, timeout=30)
+        if done.returncode:
+            raise CommandError(done)
+        return json.loads(done.stdout)
 
     def add_foreign(self) -> None:
         """Put other people's rules, links, addresses, routes and files on the node (foreign.py)."""

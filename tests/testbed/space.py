@@ -33,13 +33,13 @@ def clean_env(extra: dict[str, str] | None = None) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "PATH": f"{_PATH}:{kept.get('PATH', '')}", **(extra or {})}
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """Numbers of the processes that descend from pid."""
     try:
         children = [int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()]
     except OSError:
         return []
-    return [number for child in children for number in (child, *_below(child))]
+    return [number for child in children for number in (child, *below(child))]
 
 
 class Process(subprocess.Popen):
@@ -50,7 +50,7 @@ class Process(subprocess.Popen):
     """
 
     def send_signal(self, signal: int) -> None:
-        inside = _below(self.pid) if self.poll() is None else []
+        inside = below(self.pid) if self.poll() is None else []
         for pid in inside:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal)

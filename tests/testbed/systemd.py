@@ -35,7 +35,6 @@ class SystemdNode(Place):
         link_collection()
         self.name = f"kubenode-{name}-{os.getpid()}"
         self.has_ansible = False
-        self.server = None
         image = subprocess.run([str(CHECKOUT / "scripts" / "node-image"), suite, flavour], check=True, stdout=subprocess.PIPE, text=True).stdout
         mounts = map(self._mount, {**_seen(), **dict(zip(seen, map(str, seen)))}.items())
         options = ["--detach", "--replace", f"--name={self.name}", f"--hostname={name}", "--systemd=always", "--cgroupns=private",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from .paths import HERE
@@ -27,21 +28,27 @@ class Server:
 
     def __init__(self, place: Place, kind: str, port: int, bind: str) -> None:
         argv = [*_ECHO, "serve", kind, bind, str(port)]
-        self._process = place.popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if self._process.stdout.readline() != "ready\n":
-            raise RuntimeError(f"{place.name}: no {kind} server on {bind} port {port}: {self._process.stderr.read()}")
+        # A file: a pipe that nobody reads is full after some hundred requests, and the server then stands still.
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._process = place.popen(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.PIPE)
+        said = self._process.stderr.readline()
+        if said != "ready\n":
+            self._log.close()
+            raise RuntimeError(f"{place.name}: no {kind} server on {bind} port {port}: {said}{self._process.stderr.read()}")
 
     def stop(self) -> list[dict[str, Any]]:
         """End it; return every request it saw, as {"kind", "source", "port", "text"}."""
         self._process.kill()
-        out, _err = self._process.communicate()
-        return [json.loads(line) for line in out.splitlines()]
+        self._process.communicate()
+        with self._log as log:
+            log.seek(0)
+            return [json.loads(line) for line in log]
 
     def __enter__(self) -> Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._process.stdout.closed:
+        if not self._log.closed:
             self.stop()
 
 
