@@ -8,10 +8,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shutil
 import tarfile
 import typing as t
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -20,52 +23,76 @@ from ansible_collections.kubenode.network.plugins.module_utils._errors import In
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins, plugin_source
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
+from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
 from ansible_collections.kubenode.network.plugins.plugin_utils._program import ProgramAction
 
 #: The module that says which binaries of a manifest the node lacks.
 ASKED = "kubenode.network.cni_plugins"
 
 
-class Source:
-    """The wanted binaries of a source that the controller reads or downloads. ``paths``: name -> path, ``manifest``: name ->
-    SHA-256, ``checksum``: that of the archive, None for a folder."""
+class Source(t.NamedTuple):
+    """The wanted binaries of a source that the controller reads or downloads. ``paths``: name -> path, empty when the node
+    has them all; ``manifest``: name -> SHA-256; ``checksum``: that of the archive, None for a folder."""
 
-    def __init__(self, options: Options, known: Mapping[str, t.Any] | None) -> None:
-        """Checks the source as a node checks its own. What is ``known`` of the node may save the download; then there are
-        no ``paths``. Raises InputError."""
-        self._run = Run(Document({}))
-        try:
-            self._open(options, known)
-        except (OSError, tarfile.TarError) as error:
-            reason = getattr(error, "strerror", None) or error
-            self._run.refuse("src", f"{plugin_source.shown(options['src'])!r} cannot be read on the controller: {reason}")
-        except BaseException:
-            self.close()
-            raise
-        self._refuse_if_wrong()
+    src: str
+    checksum: str | None
+    paths: dict[str, str]
+    manifest: dict[str, str]
 
-    def _open(self, options: Options, known: Mapping[str, t.Any] | None) -> None:
-        options = plugin_source.with_digits(options, self._run)
-        self.src, self.checksum = options["src"], options["checksum"]
-        if not self._run.problems and known is not None and plugin_source.is_installed(options, known):
-            self.paths, self.manifest = {}, known["plugins"]
-            return
-        self.paths = plugin_source.look_into(options, self._run) if not self._run.problems else {}
-        self.manifest = {name: files.sha256_of(path) for name, path in self.paths.items()}
 
-    def check_for(self, architectures: Sequence[str]) -> None:
-        """Refuses binaries that the node cannot run, before they are sent. Raises InputError."""
-        plugin_source.check_binaries(self.paths, self.src, architectures, self._run)
-        self._refuse_if_wrong()
+def open_source(options: Options, known: Mapping[str, t.Any] | None) -> Source:
+    """Checks the source as a node checks its own. What is ``known`` of the node may save the download. Raises InputError."""
+    try:
+        digits = once(["checksum", options["src"], options["checksum"], _stamp(options["checksum"])], lambda folder: _digits(options))
+        options = {**options, "checksum": digits}
+        if known is not None and plugin_source.is_installed(options, known):
+            return Source(options["src"], digits, {}, known["plugins"])
+        wanted = ["source", options["src"], digits, options["plugins"], _stamp(options["src"])]
+        return Source(options["src"], digits, *once(wanted, functools.partial(_look, options)))
+    except (OSError, tarfile.TarError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError([Problem("src", f"{plugin_source.shown(options['src'])!r} cannot be read on the controller: {reason}")]) from error
 
-    def _refuse_if_wrong(self) -> None:
-        if self._run.problems:
-            self.close()
-            raise InputError(self._run.problems)
 
-    def close(self) -> None:
-        while self._run.cleanups:
-            self._run.cleanups.pop()()
+def _stamp(path: str | None) -> list[list[t.Any]]:
+    """What tells whether a file, or those of a folder, are still the same; nothing for what is no path."""
+    if path is None or not os.path.exists(path):
+        return []
+    found = [path, *(entry.path for entry in os.scandir(path))] if os.path.isdir(path) else [path]
+    return sorted([name, at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns] for name in found for at in [os.stat(name)])
+
+
+def _digits(options: Options) -> str | None:
+    run = Run(Document({}))
+    checksum: str | None = plugin_source.with_digits(options, run)["checksum"]
+    _refuse_if_wrong(run)
+    return checksum
+
+
+def _look(options: Options, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Paths and digests. What was unpacked moves to a folder that stays for the other nodes."""
+    run = Run(Document({}))
+    try:
+        paths = plugin_source.look_into(options, run)
+        _refuse_if_wrong(run)
+        if not os.path.isdir(options["src"]):
+            paths = {name: str(shutil.move(path, folder / name)) for name, path in paths.items()}
+        return paths, {name: files.sha256_of(path) for name, path in paths.items()}
+    finally:
+        while run.cleanups:
+            run.cleanups.pop()()
+
+
+def _check_for(source: Source, architectures: Sequence[str]) -> None:
+    """Refuses binaries that the node cannot run, before they are sent. Raises InputError."""
+    run = Run(Document({}))
+    plugin_source.check_binaries(source.paths, source.src, architectures, run)
+    _refuse_if_wrong(run)
+
+
+def _refuse_if_wrong(run: Run) -> None:
+    if run.problems:
+        raise InputError(run.problems)
 
 
 class NoAnswer(Exception):
@@ -108,16 +135,13 @@ class SourceAction(ProgramAction):
         if problems:
             raise InputError(problems)
         node = self._ask({}, options, task_vars) if plugin_source.depends_on_node(options) else None
-        source = Source(self._located(options, node), node and node["known"])
-        try:
-            return self._run_with(source, node, options, task_vars)
-        finally:
-            source.close()
+        source = open_source(self._located(options, node), node and node["known"])
+        return self._run_with(source, node, options, task_vars)
 
     def _run_with(self, source: Source, node: dict[str, t.Any] | None, options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         if node is None or source.paths:  # else the node said already that it has it all
             node = self._ask(source.manifest, options, task_vars)
-        source.check_for(node["architectures"])
+        _check_for(source, node["architectures"])
         if not node["differing"]:  # what is installed is the source
             return self._call_with_program(self._with_source(node["bin_dir"], source, options), task_vars)
         folder, transfer = self._send(source, node["differing"])

@@ -16,7 +16,6 @@ import io
 import json
 import os
 import re
-import tempfile
 import typing as t
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._sections import boot_service
+from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
 
 LIBRARY = "pyroute2"
 #: Older ones fail on every change of a link that is there already.
@@ -92,6 +92,26 @@ def _library() -> tuple[dict[str, bytes], str, str | None]:
     return files, f"{LIBRARY} {distribution.version}", None
 
 
+class Packed(t.NamedTuple):
+    """The program as a file of the controller, its size in bytes, and what has to be said of it."""
+
+    path: str
+    size: int
+    sha256: str
+    warning: str | None
+
+
+def packed() -> Packed:
+    """The program, put together once for all nodes of a run."""
+    return Packed(*once("program", _pack))
+
+
+def _pack(folder: Path) -> Packed:
+    program, path = build(), folder / "program"
+    path.write_bytes(program.data)
+    return Packed(str(path), len(program.data), program.sha256, program.warning)
+
+
 class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
     """Runs the module ``MODULE``, and brings it the program when it asks for it.
 
@@ -111,7 +131,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         options = args.get(self.PROGRAM_SECTION) if self.PROGRAM_SECTION else args
         if self.PROGRAM_SECTION is None or not isinstance(options, Mapping) or options.get("state") == "absent":
             return self._call(self.MODULE, args, task_vars)
-        program = build()
+        program = packed()
         if program.warning:
             self._display.warning(f"{boot_service.NAME}: {program.warning}")
         known = {**options, "checksum": program.sha256, "program": None}
@@ -124,7 +144,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
     def _with_options(self, args: Mapping[str, t.Any], options: Mapping[str, t.Any]) -> Mapping[str, t.Any]:
         return {**args, self.PROGRAM_SECTION: options} if self.PROGRAM_SECTION else options
 
-    def _send_program(self, program: Program) -> str:
+    def _send_program(self, program: Packed) -> str:
         """Transfers the program to the task's temporary folder on the node, and returns its path there."""
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
@@ -132,10 +152,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         target = str(self._connection._shell.join_path(remote, os.path.basename(boot_service.PROGRAM)))
         if not self._task.no_log:
             where = f"{self._play_context.remote_addr}: {boot_service.NAME}"
-            self._display.display(f"{where}: sending the program, {len(program.data) / 1e6:.1f} MB, to {remote}")
-        with tempfile.NamedTemporaryFile(prefix="kubenode-network-") as file:
-            file.write(program.data)
-            file.flush()
-            self._transfer_file(file.name, target)
+            self._display.display(f"{where}: sending the program, {program.size / 1e6:.1f} MB, to {remote}")
+        self._transfer_file(program.path, target)
         self._fixup_perms2((remote, target))
         return target

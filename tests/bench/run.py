@@ -16,6 +16,7 @@ from testbed.paths import link_collection  # noqa: E402
 
 sys.path.insert(0, str(link_collection()))
 
+from bench import fleet  # noqa: E402
 from bench.measure import report  # noqa: E402
 
 if __name__ == "__main__":
@@ -23,5 +24,7 @@ if __name__ == "__main__":
     parser.add_argument("--times", type=int, default=15, help="turns to take the median of (default 15)")
     parser.add_argument("--pairs", type=int, default=10, help="pairs of transfers to take the median of (default 10)")
     parser.add_argument("--seconds", type=float, default=1, help="length of a transfer (default 1)")
+    parser.add_argument("--nodes", type=int, default=200, help="size of the fleet of real nodes, 0 for none (default 200)")
     given = parser.parse_args()
     print("\n".join(str(figure) for figure in report(given.times, given.pairs, given.seconds)))
+    print("\n".join(str(figure) for figure in fleet.report(2, given.nodes)))

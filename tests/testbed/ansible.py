@@ -90,16 +90,22 @@ def run_playbook(node: Node, playbook: str | Path, extra_vars: dict[str, Any] | 
     # Not a thousand looks a second for a task's end: that takes time from the task.
     node.write(f"{_WORK}/ansible.cfg", "[defaults]\ninternal_poll_interval = 0.01\n")
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", f"{_WORK}/inventory", "-e", f"@{_WORK}/vars.json", str(playbook), *args]
-    run = node.run(argv, check=False, timeout=timeout, env={**_play_env(results), **(env or {})})
-    records = [json.loads(line) for line in node.read(results).splitlines()]
+    run = node.run(argv, check=False, timeout=timeout, env={**play_env(_WORK), **(env or {})})
+    return play_of(run, node.read(results))
+
+
+def play_of(run: subprocess.CompletedProcess[str], results: str) -> Play:
+    records = [json.loads(line) for line in results.splitlines()]
     stats = next((record["stats"] for record in records if "stats" in record), {})
     return Play(run.returncode, run.stdout, run.stderr, stats, [record for record in records if "task" in record])
 
 
-def _play_env(results: str) -> dict[str, str]:
+def play_env(work: str) -> dict[str, str]:
+    """Variables of ansible-playbook that keep what it writes in a folder, which has an ansible.cfg."""
+    results = f"{work}/results"
     return {
-        # Whatever is put below ~ stays in the node.
-        "LC_ALL": "C.UTF-8", "HOME": _WORK, "ANSIBLE_CONFIG": f"{_WORK}/ansible.cfg", "ANSIBLE_HOME": _WORK,
+        # Whatever is put below ~ stays there.
+        "LC_ALL": "C.UTF-8", "HOME": work, "ANSIBLE_CONFIG": f"{work}/ansible.cfg", "ANSIBLE_HOME": work,
         "ANSIBLE_REMOTE_TMP": f"{_WORK}/remote", "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_COLLECTIONS_PATH": str(link_collection()), "ANSIBLE_RETRY_FILES_ENABLED": "0", "ANSIBLE_NOCOWS": "1",
         "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"), "ANSIBLE_CALLBACKS_ENABLED": "results", "TESTBED_RESULTS": results,

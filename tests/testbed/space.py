@@ -16,6 +16,8 @@ from typing import Any
 from .paths import HERE
 from .traffic import Server
 
+#: Arguments of nsenter.
+NAMESPACES = ("--mount", "--net", "--pid", "--uts")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -122,11 +124,11 @@ class Space(Place):
         self.pid = int(Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text())
 
     def enter(self) -> list[str]:
-        return ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--uts", "--"]
+        return ["nsenter", f"--target={self.pid}", *NAMESPACES, "--"]
 
     def enter_command(self) -> str:
         """For a person: a shell in here."""
-        return f"nsenter --target={self.pid} --mount --net --pid --uts"
+        return " ".join(self.enter()[:-1])
 
     def ip(self, *lines: str) -> None:
         """Run lines of the ip command as one batch."""

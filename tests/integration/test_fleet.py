@@ -1,0 +1,133 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The site playbook for many nodes from one controller: a bad change stops at the canary, and a bad node is nobody else's."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+
+import pytest
+from testbed import diff_dumps
+from testbed.fleet import Fleet, run_site, stubs
+
+MODULE = "kubenode.network.node_network"
+
+
+def order(play):
+    """The nodes in the order in which they were done."""
+    return [task["host"] for task in play.tasks if task["action"] == MODULE]
+
+
+def batches(play):
+    """Names of the nodes of each batch: the role learns the inventory once in each."""
+    found = []
+    for task in play.tasks:
+        if task["task"].endswith("Learn the addresses of the cluster's nodes from the inventory"):
+            found.append(set())
+        elif task["action"] == MODULE:
+            found[-1].add(task["host"])
+    return found
+
+
+def summary(play):
+    """The lines after the recap, as word -> names, and name -> reason."""
+    text = play.stdout.rpartition("POD NETWORK of ")[2]
+    names = {what: names.split(", ") for what, names in re.findall(r"(?m)^([a-z ]+): [0-9]+(?:, [0-9]+ of them changed)?: (.+)$", text)}
+    return names, dict(re.findall(r"(?m)^  ([^ :]+): (.+)$", text))
+
+
+def document(node):
+    return json.loads(node.read("/etc/kubenode-network/node.json"))["sections"]
+
+
+@pytest.mark.parametrize("how", ["broken", "dead", "bad input"])
+def test_a_bad_change_stops_at_the_canary(tmp_path, how):
+    """Which comes first, wherever it stands in the inventory; no other node is touched, nor the canary itself."""
+    with Fleet(4, tmp_path) as fleet:
+        extra = {"kubenode_network_canary": "node-003"}
+        if how == "broken":
+            fleet.damage("node-003")
+        elif how == "dead":
+            fleet.kill("node-003")
+        else:
+            extra["node_network_kubenet_bridge"] = {"mtu": "many"}
+        before = {name: node.dump() for name, node in fleet.nodes.items()}
+        play, _cost = fleet.site(extra)
+        assert play.rc != 0
+        assert order(play) == ["node-003"], play.stdout
+        names, reasons = summary(play)
+        assert names == {"not tried": ["node-001", "node-002", "node-004"]}
+        assert list(reasons) == ["node-003"]
+        assert {"broken": "/etc/cni/net.d", "dead": "no route to host", "bad input": "kubenet_bridge.mtu"}[how] in reasons["node-003"]
+        assert [diff_dumps(before[name], node.dump()) for name, node in fleet.nodes.items()] == [""] * 4
+
+
+@pytest.mark.slow
+def test_bad_nodes_leave_the_others_right_and_are_named(tmp_path):
+    """Twenty nodes, of which one is dead, one hangs and one cannot be written."""
+    bad = {"node-014": "no route to host", "node-016": "Timed out after 2 second", "node-018": "/etc/cni/net.d"}
+    with Fleet(20, tmp_path) as fleet:
+        fleet.kill("node-014")
+        fleet.slow_down("node-016", 900, limit=2)
+        fleet.damage("node-018")
+        before = {name: fleet.nodes[name].dump() for name in bad}
+        play, _cost = fleet.site({"kubenode_network_canary": "node-007"})
+        good = [name for name in fleet.nodes if name not in bad]
+        assert [len(batch) for batch in batches(play)] == [1, 2, 6, 11], play.stdout
+        assert order(play)[0] == "node-007"
+        assert play.rc != 0
+        names, reasons = summary(play)
+        assert (set(names), set(names["right"]), set(reasons)) == ({"right"}, set(good), set(bad)), play.stdout
+        assert all(expected in reasons[name] for name, expected in bad.items()), reasons
+        assert [diff_dumps(before[name], fleet.nodes[name].dump()) for name in bad] == [""] * 3
+
+        sections = {name: document(fleet.nodes[name]) for name in good}
+        pods = {tuple(section["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"]) for section in sections.values()}
+        assert len(pods) == len(good), "each has a range of its own"
+        for section in sections.values():
+            own = [ipaddress.ip_network(cidr) for cidr in section["masquerade"]["node"]["desired"]["non_masquerade_cidrs"]]
+            left = [node.ip4 for node in fleet.nodes.values() if not any(ipaddress.ip_address(node.ip4) in cidr for cidr in own)]
+            assert left == [], "nodes of other batches count, too"
+
+        again, _cost = fleet.site(args=("--limit", ",".join(good)))
+        assert (again.rc, again.changed) == (0, 0), again.stdout
+        assert set(summary(again)[0]["right"]) == set(good)
+
+
+def test_too_many_failures_stop_at_their_batch(tmp_path):
+    hosts = stubs(10)
+    for name in ("node-002", "node-003"):
+        hosts[name]["node_network_networks"] = "{{ nothing_of_this_name }}"
+    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_serial": [1, 4, 5]})
+    names, reasons = summary(play)
+    assert (play.rc, sorted(reasons)) == (2, ["node-002", "node-003"]), play.stdout
+    assert names == {"right": ["node-001", "node-004", "node-005"], "not tried": [f"node-{number:03}" for number in range(6, 11)]}
+    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_serial": [1, 4, 5], "kubenode_network_max_fail_percentage": 50})
+    assert len(summary(play)[0]["right"]) == 8
+
+
+def test_batches_grow_and_the_limit_holds(tmp_path):
+    hosts = stubs(30)
+    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_canary": "node-020"})
+    assert (play.rc, [len(batch) for batch in batches(play)], order(play)[0]) == (0, [1, 3, 9, 17], "node-020"), play.stdout
+    known = (tmp_path / "pod-cidrs.json").read_text()
+    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_canary": "node-020"}, ("--limit", "node-003:node-021"))
+    assert (play.rc, order(play), summary(play)) == (0, ["node-003", "node-021"], ({"right": ["node-003", "node-021"]}, {}))
+    assert (tmp_path / "pod-cidrs.json").read_text() == known
+
+
+@pytest.mark.parametrize("extra, message", [
+    ({"kubenode_network_canary": "node-009"}, 'kubenode_network_canary: "node-009" is no node (expected a host of kube_node)'),
+    ({"kubenode_network_canary": "kube_node"}, 'kubenode_network_canary: "kube_node" is no node (expected a host of kube_node)'),
+    ({"kubenode_network_cluster_cidrs": [{"cidr": "10.240.0.0/33"}]}, "'10.240.0.0/33' is not a CIDR"),
+])
+def test_what_is_wrong_for_all_is_said_once(tmp_path, extra, message):
+    play, _cost = run_site(tmp_path, stubs(3), extra)
+    text = play.stdout.rpartition("POD NETWORK of 3 nodes")[2]
+    assert play.rc == 2
+    assert order(play) == []
+    assert re.search(r"(?m)^stopped before the first node: .*" + re.escape(message), text), play.stdout
+    assert summary(play)[0] == {"not tried": ["node-001", "node-002", "node-003"]}
