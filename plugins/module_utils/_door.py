@@ -16,7 +16,7 @@ bytecode.use()  # before what is imported below
 from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
-from ._host import files, process
+from ._host import files, kept, process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
@@ -85,12 +85,13 @@ def _as_utf8(value: t.Any) -> t.Any:
 def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     check_options(opened)
-    with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
+    with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK), process.looking():
+        kept.forget()
         sections: dict[str, list[Options]] = {}
         for section, options, _path in opened:
             sections.setdefault(section.NAME, []).append(options)
         run = Run(Document.load(), check=check, sections=sections)
-        run.cleanups += [] if check else [bytecode.keep]
+        run.cleanups += [] if check else [bytecode.keep, kept.save]
         try:
             parts = planned_parts(opened, run)
             run.warnings += _waiting(parts)

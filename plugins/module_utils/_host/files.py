@@ -97,7 +97,7 @@ def read_bytes(path: str) -> bytes | None:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def state(path: str) -> dict[str, t.Any] | None:
+def state(path: str, hashed: t.Callable[[str], str] = sha256_of) -> dict[str, t.Any] | None:
     """``{"sha256", "mode" ("0644"), "owner" (uid), "group" (gid)}``, ``{"symlink": target}`` or None."""
     try:
         info = os.lstat(path)
@@ -105,7 +105,7 @@ def state(path: str) -> dict[str, t.Any] | None:
             return {"symlink": os.readlink(path)}
         if not stat.S_ISREG(info.st_mode):
             raise NodeError(f"{path} is neither a file nor a symbolic link")
-        return {"sha256": sha256_of(path), "mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
+        return {"sha256": hashed(path), "mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -156,6 +156,8 @@ class BaseChain(Resource):
         self.id = f"iptables_table:{kind.table}/{family}"
 
     def read(self) -> State:
+        if nft.has_chain(self.family, self.kind.table, self.kind.base):  # without reading all rules of others
+            return self.wanted()
         items = nft.read_table(self.family, self.kind.table)
         return None if items is None else {"table": self.kind.table, "chain": self.kind.base if _chain(items, self.kind.base) else None}
 
