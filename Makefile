@@ -47,7 +47,7 @@ systemd: bootstrap-test ## the boot service and network managers on systemd node
 	$(PYTHON) -m pytest tests/systemd --junitxml=$(JUNIT)/systemd.xml $(ARGS)
 
 .PHONY: bench
-bench: bootstrap-test ## what validation, runs without a change and our masquerade cost, as ratios (ARGS='--times 20')
+bench: bootstrap-test ## what a node costs, as times of ping and against two usual playbooks (ARGS='--only whole --pairs 20')
 	$(PYTHON) tests/bench/run.py $(ARGS)
 
 .PHONY: molecule
