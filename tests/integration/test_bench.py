@@ -28,7 +28,7 @@ def test_the_benchmark_of_a_whole_node_says_its_figures():
     figures = {figure.what: figure for figure in whole.whole(2)}
     assert figures["broken before each run: not found"].value == 0
     measured = [name for name in figures if name != "broken before each run: not found"]
-    assert len(measured) == 9
+    assert len(measured) == 10
     assert all(figures[name].value > 0 for name in measured)
     assert figures["whole node without a change, memory"].met
 
