@@ -39,8 +39,8 @@ T = t.TypeVar("T")
 
 @contextlib.contextmanager
 def looking() -> t.Iterator[None]:
-    """In here, what ``once`` and ``look`` read is read once, until something may have changed it: a program that is run otherwise, a
-    message to the kernel, a sysctl. So nothing that was read before a change is taken for what is there behind it."""
+    """In here, what ``once`` and ``look`` read is read once, until anything of _host changes the node: a program that is run
+    otherwise, a message to the kernel, a sysctl, a file. So nothing that was read before a change is taken for what is behind it."""
     global _seen
     _seen = {}
     try:
@@ -50,7 +50,7 @@ def looking() -> t.Iterator[None]:
 
 
 def changing() -> None:
-    """To be called before anything that changes links, addresses, routes or rules."""
+    """To be called by whatever changes the node, before it does."""
     if _seen:
         _seen.clear()
 
