@@ -37,6 +37,7 @@ _PODMAN = CHECKOUT / "scripts" / "podman"
 _PORT = 8080
 #: What community.general.modprobe reads in place of /proc/modules, which a kernel that can load none does not have.
 _NO_MODULES = "/run/modules"
+_LIBRARIES = "/usr/local/lib/python3.11/dist-packages/testbed.pth"
 #: What the plays must be slower by than ours: (seconds, node CPU) without a change, and seconds of the first run.
 GOALS = {"plain": (8.0, 15.0, 5.0), "tuned": (2.5, 4.0, 2.0)}
 
@@ -52,6 +53,7 @@ class Fleet:
             # What kmod would see where the module is built in; the containers have no modules of this kernel.
             node.write(f"/lib/modules/{os.uname().release}/modules.builtin", "kernel/net/bridge/br_netfilter.ko\n")
             node.write(_NO_MODULES, "")
+            node.write(_LIBRARIES, "/opt/testbed\n")  # where testbed.systemd shows it pyroute2
             node.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
             stack.enter_context(_served(node, folder / "www"))
         self.inventory = folder / f"{play}.json"
