@@ -44,7 +44,10 @@ def node():
         yield made
 
 
-@pytest.mark.parametrize("damage", [one for one in whole.DAMAGES if "/opt/cni/bin/" in one.resource], ids=["a byte of bandwidth", "a byte of vrf", "mode of bridge"])
+OF_BINARIES = [damage for damage in whole.DAMAGES if "/opt/cni/bin/" in damage.resource]
+
+
+@pytest.mark.parametrize("damage", OF_BINARIES, ids=["a byte of bandwidth", "a byte of vrf", "mode of bridge"])
 def test_what_is_wrong_with_a_binary_is_found(node, damage):
     options = whole.sections()["cni_plugins"]
     assert not node.module("cni_plugins", options)["changed"]
