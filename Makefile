@@ -47,7 +47,7 @@ systemd: bootstrap-test ## the boot service and network managers on systemd node
 	$(PYTHON) -m pytest tests/systemd --junitxml=$(JUNIT)/systemd.xml $(ARGS)
 
 .PHONY: bench
-bench: bootstrap-test ## what runs, a fleet of 200 nodes and our masquerade cost (ARGS='--times 20 --nodes 0')
+bench: bootstrap-test ## what a node costs, against ping and two usual playbooks, and a fleet of 200 (ARGS='--only whole --pairs 20')
 	$(PYTHON) tests/bench/run.py $(ARGS)
 
 .PHONY: molecule

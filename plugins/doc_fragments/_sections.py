@@ -133,6 +133,14 @@ options:
         Not for use in tasks.
       - Without O(src), the module only says which of these binaries the node does not have.
     type: dict
+  verify:
+    description:
+      - Whether every binary is read in full and hashed, whatever is known of it.
+      - If V(false), a binary counts as unchanged when its device, inode, size, modification and change time (C(ctime)) are those that it
+        had when it was last hashed on this node since the node's boot. A change of a byte gives a file a new change time, which no
+        program can set back. What a failing disk makes of a file is found with V(true) alone.
+    type: bool
+    default: false
   state:
     description:
       - V(present) installs the binaries, V(absent) takes away those that were installed into O(bin_dir).

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
@@ -101,7 +100,7 @@ class Document:
     ) -> Document:
         """The same document with one part replaced, or taken out when ``desired`` is None. Without ``asked``, what it has
         there stays."""
-        sections = copy.deepcopy(dict(self.sections))
+        sections = {name: dict(parts) for name, parts in self.sections.items()}
         asked = asked if asked is not None else self.asked(section, instance)
         if desired is not None:
             given = {} if asked is None else {"asked": asked}

@@ -19,7 +19,7 @@ from . import _transaction
 from ._converge import MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
-from ._host import process
+from ._host import kept, process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
@@ -117,12 +117,13 @@ def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
     began = time.monotonic()
     check_options(opened, terms.problems())
-    with process.ended_by_signals(), _writer(terms) as recovered:
+    with process.ended_by_signals(), _writer(terms) as recovered, process.looking():
+        kept.forget()
         sections: dict[str, list[Options]] = {}
         for section, options, _path in opened:
             sections.setdefault(section.NAME, []).append(options)
         run = Run(Document.load(made=recovered.made), check=terms.check, sections=sections, warnings=recovered.warnings)
-        run.cleanups += [] if terms.check else [bytecode.keep]
+        run.cleanups += [] if terms.check else [bytecode.keep, kept.save]
         try:
             parts = planned_parts(opened, run)
             run.warnings += _waiting(parts)

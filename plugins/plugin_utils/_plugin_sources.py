@@ -149,7 +149,8 @@ class SourceAction(ProgramAction):
 
     def _ask(self, manifest: Mapping[str, str], options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the node says of the binaries of a manifest and of itself. Raises InputError, NoAnswer."""
-        answer = self._call(ASKED, {"manifest": dict(manifest), "bin_dir": self._given(options).get("bin_dir")}, task_vars)
+        asked = {"manifest": dict(manifest), "bin_dir": self._given(options).get("bin_dir"), "verify": options["verify"]}
+        answer = self._call(ASKED, asked, task_vars)
         if "problems" in answer:
             raise InputError([Problem(**problem) for problem in answer["problems"]])
         if "differing" not in answer:

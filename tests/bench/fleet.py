@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from testbed.fleet import Cost, Fleet, run_site, stubs
 
-from .measure import Figure
+from .figure import Figure
 
 COUNTS = (25, 50, 100, 200)
 #: The fewest nodes that are as many batches as any more.

@@ -16,7 +16,7 @@ import sys
 import timeit
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.kubenode.network.plugins.module_utils._cni import loader, model, versions
 from ansible_collections.kubenode.network.plugins.module_utils._host.plugins import CACHE
@@ -24,28 +24,12 @@ from testbed import Node, Pod
 from testbed.paths import HERE
 from testbed.space import Process
 
+from .figure import Figure
+
 RANGES = ["10.244.1.0/24", "fd00:10:244:1::/64"]
 PING = "ping"
 _BULK = [sys.executable, "-I", "-S", str(HERE / "bulk.py")]
 _PORT = 9000
-
-
-class Figure(NamedTuple):
-    """One line of the report: a value, and what it should not exceed (None: just to know) or, with `least`, not fall below.
-    spread: the lowest and the highest of the values that it is the median of."""
-
-    what: str
-    value: float
-    unit: str
-    goal: float | None = None
-    least: bool = False
-    spread: tuple[float, float] | None = None
-
-    def __str__(self) -> str:
-        met = self.goal is not None and (self.value >= self.goal if self.least else self.value <= self.goal)
-        goal = "" if self.goal is None else f"  (goal {self.goal:g}: {'met' if met else 'MISSED'})"
-        spread = "" if self.spread is None else f"  {self.spread[0]:.2f} to {self.spread[1]:.2f}"
-        return f"{self.what:<52} {self.value:7.2f} {self.unit:<10}{goal}{spread}"
 
 
 def five_plugins() -> list[dict[str, Any]]:
@@ -169,8 +153,3 @@ def _sink(pod: Pod) -> Iterator[Process]:
             yield process
         finally:
             process.kill()
-
-
-def report(times: int, pairs: int, seconds: float) -> list[Figure]:
-    """Every figure, from so many turns; pairs of transfers of so many seconds."""
-    return [*validation(times), *runs_without_a_change(times), *throughput(pairs, seconds)]

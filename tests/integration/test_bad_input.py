@@ -135,6 +135,7 @@ CASES = {
         ],
         "manifest": [({"manifest": {"bridge": "0" * 64}}, "did not arrive on the node as it was sent"),
                      ({"manifest": {"../x": "0" * 64}}, "manifest.../x: '../x' is not a reference plugin")],
+        "verify": [({"verify": "perhaps"}, "argument 'verify' is of type str and we were unable to convert to bool")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
     "cni_config": {

@@ -26,12 +26,6 @@ from .files import CHUNK
 SILENCE, WHOLE = 30.0, 900.0
 
 
-def public(url: str) -> str:
-    """The URL without what may be secret: user, password and query."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def fetch(url: str, target: str, algorithm: str, *, limit: int) -> str:
     """Writes what the URL gives, at most ``limit`` bytes, into a new file and returns its checksum. Raises NodeError, which
     names the reason but not the URL."""

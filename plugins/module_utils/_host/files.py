@@ -18,6 +18,7 @@ import time
 import typing as t
 
 from .._errors import NodeError
+from .process import changing
 
 #: Contents that were found on the node and may be wanted back, each under its SHA-256.
 STORE = "/var/lib/kubenode-network/found"
@@ -97,7 +98,7 @@ def read_bytes(path: str) -> bytes | None:
         raise NodeError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def state(path: str) -> dict[str, t.Any] | None:
+def state(path: str, hashed: t.Callable[[str], str] = sha256_of) -> dict[str, t.Any] | None:
     """``{"sha256", "mode" ("0644"), "owner" (uid), "group" (gid)}``, ``{"symlink": target}`` or None."""
     try:
         info = os.lstat(path)
@@ -105,7 +106,7 @@ def state(path: str) -> dict[str, t.Any] | None:
             return {"symlink": os.readlink(path)}
         if not stat.S_ISREG(info.st_mode):
             raise NodeError(f"{path} is neither a file nor a symbolic link")
-        return {"sha256": sha256_of(path), "mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
+        return {"sha256": hashed(path), "mode": f"{stat.S_IMODE(info.st_mode):04o}", "owner": info.st_uid, "group": info.st_gid}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -118,6 +119,7 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     A loader that watches the folder sees nothing but the rename: the temporary name ends in ``.tmp``, which no loader
     of CNI configuration reads, and the file is complete, labelled and synced before (cni.md section 8).
     """
+    changing()
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     _sweep(folder, name)
@@ -166,6 +168,7 @@ def _label(temporary: str, path: str) -> None:
 
 
 def symlink(path: str, target: str) -> None:
+    changing()
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -181,6 +184,7 @@ def symlink(path: str, target: str) -> None:
 
 def rename(path: str, new: str) -> None:
     """Gives a file another name in its folder, in place of whatever has that name."""
+    changing()
     try:
         os.rename(path, new)
         _sync_folder(os.path.dirname(new))
@@ -189,6 +193,7 @@ def rename(path: str, new: str) -> None:
 
 
 def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
+    changing()
     try:
         os.chown(path, owner, group)
         os.chmod(path, mode)
@@ -197,6 +202,7 @@ def chown_chmod(path: str, *, mode: int, owner: int, group: int) -> None:
 
 
 def remove(path: str) -> None:
+    changing()
     try:
         os.unlink(path)
         _sync_folder(os.path.dirname(path))
@@ -272,6 +278,7 @@ def make_folder(path: str, mode: int) -> None:
     """Makes the folder and its missing parents (0755), whatever the umask."""
     if os.path.isdir(path):
         return
+    changing()
     parent = os.path.dirname(path)
     make_folder(parent, 0o755)
     try:
@@ -284,6 +291,7 @@ def make_folder(path: str, mode: int) -> None:
 
 def remove_folder(path: str) -> None:
     """Removes the folder if it is empty; one in use stays."""
+    changing()
     try:
         os.rmdir(path)
     except FileNotFoundError:

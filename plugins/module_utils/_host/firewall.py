@@ -14,7 +14,7 @@ import typing as t
 
 from . import nft
 from .iptables import TOOLS, answers, legacy_tables
-from .process import find, output, run
+from .process import find, look, output, seen
 
 #: The chain of a table of ours at the bridge's output.
 _OUTPUT = {"name": "output", "type": "filter", "hook": "output", "prio": -200, "policy": "accept"}
@@ -64,7 +64,7 @@ def delete_bridge_table(name: str) -> None:
 
 def ebtables_works() -> bool:
     """Whether ebtables is there, and the kernel has what this variant of it needs."""
-    return find("ebtables") is not None and run([*_EBTABLES, "-L", "OUTPUT"]).returncode == 0
+    return find("ebtables") is not None and look([*_EBTABLES, "-L", "OUTPUT"]).returncode == 0
 
 
 _EBTABLES = ("ebtables", "--concurrent", "-t", "filter")
@@ -73,10 +73,10 @@ _EBTABLES = ("ebtables", "--concurrent", "-t", "filter")
 def read_ebtables_chain(chain: str) -> dict[str, t.Any] | None:
     """Rules of a chain of ebtables' table filter, in one spelling, and how often OUTPUT jumps to it; None without the chain. Nothing is
     made by asking."""
-    result = run([*_EBTABLES, "-L", chain, "--Lmac2"])
+    result = look([*_EBTABLES, "-L", chain, "--Lmac2"])
     if result.returncode != 0:
         return None
-    jumps = [line for line in output([*_EBTABLES, "-L", "OUTPUT"]).splitlines() if line.split() == ["-j", chain]]
+    jumps = [line for line in seen([*_EBTABLES, "-L", "OUTPUT"]).splitlines() if line.split() == ["-j", chain]]
     return {"rules": [_one_spelling(line) for line in result.stdout.splitlines() if line.startswith("-")], "jumps": len(jumps)}
 
 
@@ -117,15 +117,12 @@ def delete_ebtables_chain(chain: str) -> None:
 def holds_bridge_chain(chain: str) -> bool:
     """Whether a table of ebtables has a chain of that name, in either variant. Only the tables that are there are asked: to ask the
     legacy variant makes one."""
-    if find("nft") is not None:
-        listed = run(["nft", "-j", "list", "chains", "bridge"])
-        items = json.loads(listed.stdout)["nftables"] if listed.returncode == 0 else []
-        if any(item.get("chain", {}).get("name") == chain for item in items):
-            return True
+    if nft.speaks_json() and any((one["family"], one["name"]) == ("bridge", chain) for one in nft.chains()):
+        return True
     program = next((name for name in ("ebtables-legacy", "ebtables") if find(name)), None)
     if program is None or not os.path.isdir("/sys/module/ebtable_filter"):
         return False
-    return run([program, "-t", "filter", "-L", chain]).returncode == 0
+    return look([program, "-t", "filter", "-L", chain]).returncode == 0
 
 
 class Chain(t.NamedTuple):
@@ -148,15 +145,14 @@ def program_version(program: str) -> tuple[str, str] | None:
     """Release and, for iptables, variant: ``("1.8.9", "nf_tables")``; None when the program is not installed."""
     if find(program) is None:
         return None
-    said = output([program, "--version"], timeout=10)
+    said = seen([program, "--version"], timeout=10)
     found = re.search(r"v?(\d+(?:\.\d+)+)(?: \((\w+)\))?", said)
     return (found[1], found[2] or "") if found else ("", "")
 
 
 def nft_chains() -> list[Chain]:
     """All chains in nf_tables, those that iptables made there too. Nothing is made by asking."""
-    items = json.loads(output(["nft", "-j", "list", "chains"]))["nftables"]
-    chains = [item["chain"] for item in items if "chain" in item and item["chain"]["family"] in _NFT_WORDS]
+    chains = [chain for chain in nft.chains() if chain["family"] in _NFT_WORDS]
     return [
         Chain("nft", _NFT_WORDS[chain["family"]], chain["table"], chain["name"], str(chain.get("hook", "")), str(chain.get("policy", "")).lower())
         for chain in chains
@@ -178,7 +174,7 @@ def saved_nft_chains(family: str) -> list[Chain]:
 
 def _saved_chains(backend: str, family: str, table: str, program: str) -> list[Chain]:
     chains = []
-    for line in output([program if find(program) else f"{TOOLS[family]}-save", "-t", table]).splitlines():
+    for line in seen([program if find(program) else f"{TOOLS[family]}-save", "-t", table]).splitlines():
         if line.startswith(":"):
             name, policy = line[1:].split()[:2]
             base = name in _HOOKS

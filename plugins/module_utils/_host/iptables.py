@@ -15,8 +15,9 @@ import re
 import typing as t
 
 from .._errors import NodeError
+from . import kept
 from .files import read_text
-from .process import find, output, run
+from .process import find, look, once, output, seen
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 VARIANTS = ("nft", "legacy")
@@ -34,7 +35,7 @@ def default_variant(family: str) -> str | None:
 
 def _said(program: str) -> tuple[tuple[int, ...], str]:
     """Release and variant in what ``--version`` says: ``iptables v1.8.9 (nf_tables)``. Before 1.8.0 there was one variant."""
-    said = output([program, "--version"], timeout=10)
+    said = kept.said_by(find(program) or program, "version", lambda _path: seen([program, "--version"], timeout=10))
     found = re.search(r"v(\d+(?:\.\d+)*)", said)
     return tuple(map(int, found[1].split("."))) if found else (), "nft" if "nf_tables" in said else "legacy"
 
@@ -54,7 +55,8 @@ def installed(variant: str, family: str) -> bool:
 def answers(variant: str, family: str) -> bool:
     """Whether the variant is installed and the kernel has what it needs: the programs of one for nf_tables may be on a node without."""
     save = program(variant, family, "-save")
-    return save is not None and run([save, "-t", "raw"]).returncode == 0
+    argv = [save or "", "-t", "nat" if variant == "nft" else "raw"]  # nat is read anyway, and none of nf_tables is made by that
+    return save is not None and look(argv).returncode == 0
 
 
 def knows_random_fully(variant: str, family: str) -> bool:
@@ -71,8 +73,12 @@ def read(variant: str, family: str, table: str) -> tuple[set[str], list[Rule]]:
     """Chains and rules of a table, in order. A save never looks a name up in the DNS, and here never makes a table."""
     if variant == "legacy" and table not in legacy_tables(family):
         return set(), []
+    return once(lambda: _read(variant, family, table), "rules", variant, family, table)
+
+
+def _read(variant: str, family: str, table: str) -> tuple[set[str], list[Rule]]:
     chains, rules = set(), []
-    for line in output([_required(variant, family, "-save"), "-t", table]).splitlines():
+    for line in seen([_required(variant, family, "-save"), "-t", table]).splitlines():
         if line.startswith(f"# Table `{table}' is incompatible"):
             tool = TOOLS[family]
             raise NodeError(f"the table {table} of {tool} holds rules that {tool} cannot show (expected: move them to another table)")

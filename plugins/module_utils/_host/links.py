@@ -12,7 +12,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import read_text
-from .process import output
+from .process import changing, once, output, seen
 
 # Reading goes through iproute2, which costs a millisecond; pyroute2 costs 140 ms to import and is there to change things.
 
@@ -44,9 +44,14 @@ class Link:
 
 
 def read_links() -> dict[str, Link]:
-    """Every link of the node by name (which iproute2 prints as it is, control characters too)."""
+    """Every link of the node by name."""
+    return once(_read_links, "links")
+
+
+def _read_links() -> dict[str, Link]:
+    """iproute2 prints a name as it is, control characters too."""
     links = {}
-    for item in json.loads(output(["ip", "-j", "-d", "address", "show"]) or "[]", strict=False):
+    for item in json.loads(seen(["ip", "-j", "-d", "address", "show"]) or "[]", strict=False):
         if not item:
             continue  # iproute2 5.10 prints empty objects for what a filter leaves out
         info = item.get("linkinfo") or {}
@@ -72,26 +77,33 @@ def read_links() -> dict[str, Link]:
 
 def default_route_links() -> set[str]:
     """Names of the links by which a default route of either family leaves, ECMP next hops included."""
-    return {hop["dev"] for hop in _hops("default") if "dev" in hop}
+    return {hop["dev"] for family in ("-4", "-6") for hop in _hops(_defaults(family)) if "dev" in hop}
 
 
 def next_hop_links() -> set[str]:
     """Names of the links by which the node reaches a next hop, of a default route or of any other: the ways to other hosts."""
-    return default_route_links() | {hop["dev"] for hop in _hops("table", "all") if "dev" in hop and ("gateway" in hop or "via" in hop)}
+    hops = [*_hops(_routes("-4")), *_hops(_routes("-6"))]
+    return default_route_links() | {hop["dev"] for hop in hops if "dev" in hop and ("gateway" in hop or "via" in hop)}
 
 
-def _hops(*selector: str) -> list[dict[str, t.Any]]:
-    routes = _routes("-4", *selector) + _routes("-6", *selector)
+def _hops(routes: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
     return [hop for route in routes for hop in route.get("nexthops") or [route]]
 
 
 def router_advertised_links() -> set[str]:
     """Names of the links whose IPv6 default route the kernel learned from router advertisements."""
-    return {route["dev"] for route in _routes("-6", "default") if route.get("protocol") == "ra" and "dev" in route}
+    return {route["dev"] for route in _defaults("-6") if route.get("protocol") == "ra" and "dev" in route}
 
 
-def _routes(family: str, *selector: str) -> list[dict[str, t.Any]]:
-    return [route for route in json.loads(output(["ip", "-j", family, "route", "show", *selector]) or "[]") if route]
+def _defaults(family: str) -> list[dict[str, t.Any]]:
+    """The default routes of the main table, whose name iproute2 leaves out."""
+    return [route for route in _routes(family) if route.get("dst") == "default" and "table" not in route]
+
+
+def _routes(family: str) -> list[dict[str, t.Any]]:
+    """The routes of all tables."""
+    argv = ["ip", "-j", family, "route", "show", "table", "all"]
+    return once(lambda: [route for route in json.loads(seen(argv) or "[]") if route], *argv)
 
 
 def create_bridge(name: str, mac: str) -> None:
@@ -170,6 +182,7 @@ def delete_address(name: str, address: str) -> None:
 def _netlink() -> t.Any:
     from pyroute2 import IPRoute
 
+    changing()
     return IPRoute()
 
 

@@ -12,9 +12,11 @@ import json
 import typing as t
 
 from .._errors import NodeError
-from .process import find, output, run
+from .process import find, look, once, output, seen
 
 FAMILIES = {"ipv4": "ip", "ipv6": "ip6", "bridge": "bridge"}
+
+_CHAINS = ("nft", "-j", "list", "chains")
 
 Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
 
@@ -25,7 +27,16 @@ def installed() -> bool:
 
 def speaks_json() -> bool:
     """Whether nft is there and can say what it sees as JSON, which distributions may leave out."""
-    return installed() and run(["nft", "-j", "list", "tables"]).returncode == 0
+    return installed() and look(_CHAINS).returncode == 0
+
+
+def chains() -> list[Item]:
+    """All chains of all families, as nft describes them, those that iptables made too. Nothing is made by asking."""
+    return once(lambda: [item["chain"] for item in json.loads(seen(_CHAINS))["nftables"] if "chain" in item], "chains")
+
+
+def has_chain(family: str, table: str, name: str) -> bool:
+    return any((chain["family"], chain["table"], chain["name"]) == (FAMILIES[family], table, name) for chain in chains())
 
 
 def read_table(family: str, name: str) -> list[Item] | None:
@@ -33,7 +44,7 @@ def read_table(family: str, name: str) -> list[Item] | None:
     if not installed():
         raise NodeError("nft is not installed on this node, and rules in its tables cannot be seen (expected it to be there until they are gone)")
     argv = ["nft", "-j", "list", "table", FAMILIES[family], name]
-    result = run(argv)
+    result = look(argv)
     if result.returncode != 0 and "No such file or directory" in result.stderr:
         return None
     if result.returncode != 0:

@@ -18,7 +18,7 @@ import sys
 import typing as t
 
 from .._errors import NodeError
-from . import files
+from . import files, kept
 from .process import output, run
 
 #: What programs answered. In /run, because the numbers of devices, which are part of a file's identity, change at a boot.
@@ -149,12 +149,12 @@ class Probes:
 
     def of(self, path: str, ask: t.Callable[[str], Probe]) -> Probe:
         """The program's answer, or NodeError."""
-        key = _key(path)
-        kept = self._entries.get(path)
-        if kept and kept[0] == key:
-            return kept[1]
+        key = kept.identity(path)
+        known = self._entries.get(path)
+        if known and known[0] == key:
+            return known[1]
         answer = ask(path)
-        if _may_be_kept(path) and _key(path) == key:
+        if _may_be_kept(path) and kept.identity(path) == key:
             self._entries[path] = (key, answer)
             self._is_new = True
         return answer
@@ -172,25 +172,15 @@ class Probes:
 
 
 def _read(path: str) -> dict[str, t.Any]:
-    """The probes in the cache. Somebody else's file is not believed."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode) or info.st_uid != os.geteuid() or info.st_mode & 0o022:
-            raise ValueError(f"{path} is not ours")
-        data = json.load(file)
+    """The probes in the cache."""
+    data = json.loads(kept.read_own(path))
     if data["schema"] != SCHEMA:
         raise ValueError(f"{path} is of another release of this collection")
     return data["probes"]
 
 
-def _key(path: str) -> list[int]:
-    info = os.stat(path)
-    return [info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns]
-
-
 def _may_be_kept(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(4) == b"\x7fELF" and not path.startswith("/proc/")
+    return kept.is_elf(path) and not path.startswith("/proc/")
 
 
 def about(path: str) -> str:

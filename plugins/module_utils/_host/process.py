@@ -31,14 +31,60 @@ def find(program: str) -> str | None:
     return None
 
 
+#: What was read of the kernel while nothing was changed, by what was asked; None where nobody counts on that.
+_seen: dict[tuple[str, ...], t.Any] | None = None
+
+T = t.TypeVar("T")
+
+
+@contextlib.contextmanager
+def looking() -> t.Iterator[None]:
+    """In here, what ``once`` and ``look`` read is read once, until anything of _host changes the node: a program that is run
+    otherwise, a message to the kernel, a sysctl, a file. So nothing that was read before a change is taken for what is behind it."""
+    global _seen
+    _seen = {}
+    try:
+        yield
+    finally:
+        _seen = None
+
+
+def changing() -> None:
+    """To be called by whatever changes the node, before it does."""
+    if _seen:
+        _seen.clear()
+
+
+def once(read: t.Callable[[], T], *key: str) -> T:
+    """What ``read`` gives, or gave, for this key. Nobody may write into it."""
+    if _seen is None:
+        return read()
+    if key not in _seen:
+        _seen[key] = read()
+    return t.cast(T, _seen[key])
+
+
 def run(
     argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program in the C locale and returns its result, whatever its exit status."""
+    changing()
+    return _run(argv, stdin=stdin, env=env, timeout=timeout, cwd=cwd)
+
+
+def look(argv: t.Sequence[str], *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """The same for a program that changes nothing."""
+    return once(lambda: _run(argv, timeout=timeout), *argv)
+
+
+def _run(
+    argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    source: dict[str, t.Any] = {"input": stdin} if stdin else {"stdin": subprocess.DEVNULL}
     try:
         return subprocess.run(
             list(argv),
-            input=stdin,
+            **source,
             capture_output=True,
             encoding="utf-8",
             errors="surrogateescape",  # comments of others in firewall rules may be in any encoding
@@ -57,7 +103,15 @@ def output(
     argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
 ) -> str:
     """Runs a program that must succeed and returns what it printed."""
-    result = run(argv, stdin=stdin, env=env, timeout=timeout, cwd=cwd)
+    return _must(argv, run(argv, stdin=stdin, env=env, timeout=timeout, cwd=cwd))
+
+
+def seen(argv: t.Sequence[str], *, timeout: float = 60) -> str:
+    """The same for a program that changes nothing."""
+    return _must(argv, look(argv, timeout=timeout))
+
+
+def _must(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> str:
     if result.returncode != 0:
         raise _failed(argv, result.returncode, result.stderr or result.stdout)
     return result.stdout
@@ -65,6 +119,7 @@ def output(
 
 def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
     """Runs programs, each of which reads what the one before it writes, and all of which must succeed."""
+    changing()
     with contextlib.ExitStack() as stack:
         running: list[subprocess.Popen[bytes]] = []
         errors = [stack.enter_context(tempfile.TemporaryFile()) for _argv in argvs]

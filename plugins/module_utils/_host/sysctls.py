@@ -11,7 +11,7 @@ import typing as t
 
 from .._errors import NodeError
 from . import files
-from .process import find, output, run
+from .process import changing, find, output, run
 
 ROOT = "/proc/sys"
 LINKS = "/sys/class/net"
@@ -33,6 +33,7 @@ def read(key: str) -> str | None:
 
 
 def write(key: str, value: str) -> None:
+    changing()
     try:
         with open(os.path.join(ROOT, key), "w", encoding="ascii") as file:
             file.write(value)
@@ -83,6 +84,7 @@ def read_bridge_nf(bridge: str) -> dict[str, str] | None:
 
 
 def write_bridge_nf(bridge: str, table: str, value: str) -> None:
+    changing()
     try:
         with open(_bridge_nf_path(bridge, table), "w", encoding="ascii") as file:
             file.write(value)

@@ -11,14 +11,15 @@ import typing as t
 
 from .._converge import Want
 from .._document import Document
-from .._host import files
+from .._host import files, kept
 from .._resource import Resource, State
 
 
 class File(Resource):
     """A file, by content, mode and owner.
 
-    State: ``{"sha256", "mode", "owner", "group"}``, or ``{"symlink": target}`` for a link that was found there.
+    State: ``{"sha256", "mode", "owner", "group"}``, or ``{"symlink": target}`` for a link that was found there. A ``binary``, which
+    is large, is read in full only when it changed since it was.
     """
 
     survives_boot = True
@@ -34,7 +35,7 @@ class File(Resource):
         return {"sha256": t.cast("files.Content", self.content).sha256, "mode": f"{mode:04o}", "owner": 0, "group": 0}
 
     def read(self) -> State:
-        return files.state(self.path)
+        return files.state(self.path, kept.sha256_of if self.binary else files.sha256_of)
 
     def write(self, state: State) -> None:
         if state is None:

@@ -170,6 +170,8 @@ class BaseChain(Resource):
         return cls(KINDS[arguments[0]], *arguments[1:])
 
     def read(self) -> State:
+        if nft.has_chain(self.family, self.kind.table, self.kind.base):  # without reading all rules of others
+            return self.wanted()
         items = nft.read_table(self.family, self.kind.table)
         return None if items is None else {"table": self.kind.table, "chain": self.kind.base if _chain(items, self.kind.base) else None}
 

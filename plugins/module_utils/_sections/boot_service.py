@@ -13,7 +13,7 @@ import typing as t
 
 from .._converge import Part, Want
 from .._errors import MissingProgram, Problem
-from .._host import files, process, services
+from .._host import files, kept, process, services
 from .._resource import Resource
 from .._resources import dropin, file
 from .base import STATE, Options, Run, defaults, removal
@@ -138,8 +138,13 @@ def _version(python: str) -> tuple[int, ...]:
     """Its version, () for what does not say; the one that runs this need not be asked."""
     if os.path.realpath(python) == os.path.realpath(sys.executable):
         return sys.version_info[:2]
-    answer = process.run([python, "-I", "-S", "-c", "import sys; print(*sys.version_info[:2])"], timeout=10)
-    return tuple(int(word) for word in answer.stdout.split() if word.isdigit()) if answer.returncode == 0 else ()
+    said = kept.said_by(python, "python", _ask_version)
+    return tuple(int(word) for word in said.split() if word.isdigit())
+
+
+def _ask_version(python: str) -> str:
+    answer = process.look([python, "-I", "-S", "-c", "import sys; print(*sys.version_info[:2])"], timeout=10)
+    return answer.stdout if answer.returncode == 0 else ""
 
 
 def _dotted(version: t.Sequence[int]) -> str:
@@ -159,7 +164,7 @@ class _Absent:
 def _program(options: Options, run: Run) -> files.Content:
     """The program as it was sent, or if it was not, the one that is installed."""
     if options["program"] is None:
-        if (files.state(PROGRAM) or {}).get("sha256") != options["checksum"]:
+        if (files.state(PROGRAM, kept.sha256_of) or {}).get("sha256") != options["checksum"]:
             run.planned.missing_program = options["checksum"]
         return _Absent(options["checksum"])
     if not os.path.isfile(options["program"]) or files.sha256_of(options["program"]) != options["checksum"]:

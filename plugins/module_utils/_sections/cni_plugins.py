@@ -15,7 +15,7 @@ from .._cni import model
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import InputError, Problem
-from .._host import files, packages, paths, plugins, runtime
+from .._host import files, kept, packages, paths, plugins, runtime
 from .._resource import Resource, State
 from .._resources import file, package
 from . import plugin_package, plugin_source
@@ -31,6 +31,7 @@ OPTIONS: dict[str, t.Any] = {
     "bin_dir": {"type": "path"},
     "plugins": {"type": "list", "elements": "str"},
     "manifest": {"type": "dict"},
+    "verify": {"type": "bool", "default": False},
     "state": STATE,
 }
 Contents = dict[str, files.FileContent]
@@ -67,6 +68,8 @@ def _check_manifest(manifest: t.Mapping[str, t.Any]) -> list[Problem]:
 
 
 def parts(options: Options, run: Run) -> list[Part]:
+    if options["verify"]:
+        kept.distrust()
     bin_dir = choose_bin_dir(options["bin_dir"], run.runtime)
     ours = _given_up(run.document, bin_dir)
     if options["state"] == "absent":
@@ -86,8 +89,8 @@ def parts(options: Options, run: Run) -> list[Part]:
     run.planned.bin_dir = bin_dir
     run.planned.leaving_plugins = ours - set(contents)
     run.planned.plugins.update({name: functools.partial(plugin_source.runnable, name, content, run) for name, content in contents.items()})
-    kept = {"plugins": sorted(hashes)} if options["package"] is not None else {"plugins": hashes, "release": release}
-    run.planned.plugin_part = Part(NAME, bin_dir, {"bin_dir": bin_dir, **kept, **origin}, wants, _reviver(run.document, bin_dir))
+    what = {"plugins": sorted(hashes)} if options["package"] is not None else {"plugins": hashes, "release": release}
+    run.planned.plugin_part = Part(NAME, bin_dir, {"bin_dir": bin_dir, **what, **origin}, wants, _reviver(run.document, bin_dir))
     return [run.planned.plugin_part]
 
 
@@ -117,7 +120,7 @@ def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] |
     if own and options["plugins"] is not None:
         text = f"{options['plugins']} cannot be chosen from {supplied.name}, which has {bin_dir} for its own folder"
         run.refuse("plugins", f"{text} (expected no list, or another bin_dir)")
-    contents = {name: files.FileContent(path) for name, path in supplied.binaries.items()}
+    contents = {name: files.FileContent(path, kept.sha256_of(path)) for name, path in supplied.binaries.items()}
     hashes = {name: content.sha256 for name, content in contents.items()}
     run.planned.replaced_plugins = set(differing(hashes, bin_dir))
     linked = [name for name in contents if not os.path.islink(os.path.join(bin_dir, name))]
@@ -227,13 +230,13 @@ def _contents(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | Non
         paths = {name: os.path.join(bin_dir, name) for name in known["plugins"]}
     else:
         paths = plugin_source.look_into(options, run)
-    return {name: files.FileContent(path) for name, path in paths.items()}, options["checksum"]
+    return {name: files.FileContent(path, kept.sha256_of(path)) for name, path in paths.items()}, options["checksum"]
 
 
 def differing(manifest: t.Mapping[str, str], bin_dir: str) -> list[str]:
     """Names of the binaries that are not in the folder with the content that the manifest names."""
     paths = {name: os.path.join(bin_dir, name) for name in manifest}
-    return [name for name, path in sorted(paths.items()) if not os.path.isfile(path) or files.sha256_of(path) != manifest[name]]
+    return [name for name, path in sorted(paths.items()) if not os.path.isfile(path) or kept.sha256_of(path) != manifest[name]]
 
 
 def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: Run) -> Contents:
@@ -242,7 +245,7 @@ def _from_manifest(manifest: t.Mapping[str, str], src: str, bin_dir: str, run: R
     for name, sha256 in sorted(manifest.items()):
         sent = os.path.join(src, name)
         path = sent if os.path.isfile(sent) else os.path.join(bin_dir, name)
-        if not os.path.isfile(path) or files.sha256_of(path) != sha256:
+        if not os.path.isfile(path) or kept.sha256_of(path) != sha256:
             run.refuse("src", f"the binary {name!r} did not arrive on the node as it was sent (expected SHA-256 {sha256})")
         else:
             contents[name] = files.FileContent(path, sha256)
@@ -256,6 +259,8 @@ def answer(options: Options) -> dict[str, t.Any]:
     problems = paths.check_path("bin_dir", options["bin_dir"]) + _check_manifest(options["manifest"])
     if problems:
         raise InputError(problems)
+    if options["verify"]:
+        kept.distrust()
     bin_dir = choose_bin_dir(options["bin_dir"], runtime.read())
     known = Document.load().desired(NAME, bin_dir)
     return {

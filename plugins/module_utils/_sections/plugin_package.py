@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 import typing as t
@@ -184,6 +183,8 @@ def legacy_addresses(path: str, text: str) -> list[str]:
 
 def _sections_of(text: str) -> list[str]:
     """``baseurl`` and ``mirrorlist`` of each repository of a .repo file that is not switched off."""
+    import configparser  # only where a repository is looked at
+
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     try:
         parser.read_string(text)

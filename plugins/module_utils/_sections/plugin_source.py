@@ -17,7 +17,7 @@ import urllib.parse
 
 from .._cni import releases, versions
 from .._errors import NodeError, Problem
-from .._host import archives, download, files, plugins
+from .._host import files, plugins
 from .base import Options, Run
 
 #: The binaries of containernetworking/plugins releases 0.6 to 1.9; other files in a source are left there.
@@ -45,8 +45,11 @@ def is_checksum_file(text: str) -> bool:
 
 
 def shown(src: str) -> str:
-    """A source as messages name it."""
-    return download.public(src) if is_url(src) else src
+    """A source as messages name it: a URL without what may be secret, user, password and query."""
+    if not is_url(src):
+        return src
+    parts = urllib.parse.urlsplit(src)
+    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def split_checksum(text: str) -> tuple[str, str] | None:
@@ -121,6 +124,8 @@ def with_digits(options: Options, run: Run) -> dict[str, t.Any]:
     checksum = options["checksum"]
     if checksum is None or not is_checksum_file(checksum):
         return {**options, "checksum": checksum and checksum[:7] + checksum[7:].lower()}
+    from .._host import download  # takes longer to import than a run in which nothing is downloaded
+
     try:
         text = download.fetch_text(checksum, limit=CHECKSUMS_LIMIT) if is_url(checksum) else files.read_text(checksum)
     except NodeError as error:
@@ -161,6 +166,8 @@ def look_into(options: Options, run: Run) -> dict[str, str]:
     """The wanted reference plugins of the source, by name and path: a folder or an archive on this machine, or an archive
     that is downloaded. An archive is unpacked, into a folder that goes with ``run.cleanups``. Empty when ``run.problems`` says
     what is wrong."""
+    from .._host import archives
+
     known = len(run.problems)
     if os.path.isdir(options["src"]):
         found = _in_folder(options, run)
@@ -195,6 +202,8 @@ def _in_folder(options: Options, run: Run) -> dict[str, str]:
 def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
     """Name -> name in the archive. The checksum comes first, so that an archive that somebody swapped is not even parsed,
     and it is that of our copy, which nobody can swap any more."""
+    from .._host import archives
+
     src = shown(options["src"])
     if options["checksum"] is None:
         run.refuse("checksum", f"is required for the archive {src!r} (expected sha256: or sha512: and the digits that its publisher names)")
@@ -218,6 +227,8 @@ def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
 
 def _copy(src: str, copy: str, algorithm: str, run: Run) -> str | None:
     """The checksum of the archive, which is at ``copy`` then; None when it could not be downloaded."""
+    from .._host import archives, download
+
     if not is_url(src):
         return archives.copy(src, copy, algorithm)
     try:

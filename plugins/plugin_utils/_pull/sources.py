@@ -19,6 +19,7 @@ import typing as t
 
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._host import download, files, process
+from ansible_collections.kubenode.network.plugins.module_utils._sections import plugin_source
 
 from . import document, playbook
 from .config import COMMIT, Config
@@ -147,9 +148,9 @@ class Http:
         try:
             self.tried = self._fetch()
         except NodeError as error:
-            return Outcome(None, stage=FETCH, message=f"{download.public(self.config.url)}: {error}")
+            return Outcome(None, stage=FETCH, message=f"{plugin_source.shown(self.config.url)}: {error}")
         except InputError as error:
-            return Outcome(None, stage=DOCUMENT, message=f"{download.public(self.config.url)}: {error}")
+            return Outcome(None, stage=DOCUMENT, message=f"{plugin_source.shown(self.config.url)}: {error}")
         return self._apply(self.tried)
 
     def promote(self) -> None:
@@ -202,10 +203,10 @@ class Http:
 def _compare(revision: str, sums: bytes, config: Config) -> None:
     """Holds a document against a file as sha256sum(1) writes it, or with nothing but the checksum."""
     lines = [line.split() for line in sums.decode("utf-8", "replace").splitlines() if line.strip()]
-    name = os.path.basename(download.public(config.url))
+    name = os.path.basename(plugin_source.shown(config.url))
     wanted = [words[0] for words in lines if len(lines) == 1 == len(words) or words[-1].lstrip("*").rpartition("/")[2] == name]
     if not wanted:
-        raise NodeError(f"{name} is not named in {download.public(config.checksum_url or '')}")
+        raise NodeError(f"{name} is not named in {plugin_source.shown(config.checksum_url or '')}")
     if wanted[0].lower() != revision:
         raise NodeError(f"its SHA-256 is {revision[:12]}… instead of {wanted[0][:12]}…")
 

@@ -12,6 +12,7 @@ import re
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._host import download
+from ansible_collections.kubenode.network.plugins.module_utils._sections import plugin_source
 from testbed import web
 
 CONTENT = bytes(range(256)) * 20_000
@@ -138,4 +139,4 @@ def test_no_redirect_from_https_to_http(server, tmp_path, monkeypatch):
     ],
 )
 def test_what_is_secret_is_not_shown(url, text):
-    assert download.public(url) == text
+    assert plugin_source.shown(url) == text

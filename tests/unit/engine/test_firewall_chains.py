@@ -28,7 +28,7 @@ LISTED = {"nftables": [
 
 
 def test_nft_lists_chains_of_all_tables(monkeypatch):
-    monkeypatch.setattr(firewall, "output", lambda argv: json.dumps(LISTED))
+    monkeypatch.setattr(firewall.nft, "seen", lambda argv: json.dumps(LISTED))
     assert firewall.nft_chains() == [Chain("nft", "ipv4", "filter", "FORWARD", "forward", "drop"), Chain("nft", "inet", "x", "own")]
 
 
@@ -37,7 +37,7 @@ def test_only_legacy_tables_that_are_there_are_asked_for(monkeypatch, is_split):
     asked = []
     monkeypatch.setattr(firewall, "find", lambda program: program if is_split else None)
     monkeypatch.setattr(iptables, "read_text", {"/proc/net/ip_tables_names": "filter\n"}.get)
-    monkeypatch.setattr(firewall, "output", lambda argv: asked.append(argv) or SAVED)
+    monkeypatch.setattr(firewall, "seen", lambda argv: asked.append(argv) or SAVED)
     chains = [Chain("legacy", "ipv4", "filter", "INPUT", "input", "accept"), Chain("legacy", "ipv4", "filter", "FORWARD", "forward", "drop"),
               Chain("legacy", "ipv4", "filter", "KUBE-FORWARD")]  # fmt: skip
     assert firewall.legacy_chains("ipv4") == chains
@@ -48,7 +48,7 @@ def test_only_legacy_tables_that_are_there_are_asked_for(monkeypatch, is_split):
 def test_without_nft_iptables_itself_is_asked(monkeypatch):
     asked = []
     monkeypatch.setattr(firewall, "find", lambda program: program)
-    monkeypatch.setattr(firewall, "output", lambda argv: asked.append(argv) or SAVED)
+    monkeypatch.setattr(firewall, "seen", lambda argv: asked.append(argv) or SAVED)
     assert {(chain.backend, chain.table) for chain in firewall.saved_nft_chains("ipv6")} == {("nft", "filter"), ("nft", "nat")}
     assert asked == [["ip6tables-nft-save", "-t", "filter"], ["ip6tables-nft-save", "-t", "nat"]]
 
@@ -64,7 +64,7 @@ def test_without_nft_iptables_itself_is_asked(monkeypatch):
 )
 def test_versions(monkeypatch, said, known):
     monkeypatch.setattr(firewall, "find", lambda program: program)
-    monkeypatch.setattr(firewall, "output", lambda argv, timeout: said)
+    monkeypatch.setattr(firewall, "seen", lambda argv, timeout: said)
     assert firewall.program_version("x") == known
 
 

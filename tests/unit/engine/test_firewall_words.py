@@ -68,6 +68,8 @@ def tools(monkeypatch):
 
     tools = Tools()
     monkeypatch.setattr(iptables, "output", tools.output)
+    monkeypatch.setattr(iptables, "seen", tools.output)
+    monkeypatch.setattr(iptables.kept, "said_by", lambda path, name, ask: ask(path))
     monkeypatch.setattr(iptables, "find", tools.find)
     return tools
 

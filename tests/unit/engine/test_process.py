@@ -109,3 +109,30 @@ def test_in_another_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert done == [before]
+
+
+def test_what_reads_is_asked_once_until_something_may_have_changed(tmp_path):
+    log = tmp_path / "log"
+    count = ["sh", "-c", f"echo >> {log}; wc -l < {log}"]
+    with process.looking():
+        assert [process.seen(count).strip() for _time in range(3)] == ["1", "1", "1"]
+        process.run(["true"])
+        assert [process.seen(count).strip() for _time in range(2)] == ["2", "2"]
+        process.changing()
+        assert process.seen(count).strip() == "3"
+    assert [process.seen(count).strip() for _time in range(2)] == ["4", "5"]
+
+
+def test_what_failed_is_not_kept():
+    answers = iter([OSError("not yet"), "there"])
+
+    def read():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with process.looking():
+        with pytest.raises(OSError, match="not yet"):
+            process.once(read, "key")
+        assert [process.once(read, "key") for _time in range(2)] == ["there", "there"]
