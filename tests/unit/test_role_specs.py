@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.kubenode.network.plugins.module_utils._cni import entries
+from ansible_collections.kubenode.network.plugins.module_utils._door import TERMS
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     bandwidth,
     boot_service,
@@ -53,6 +54,11 @@ def test_defaults_are_those_of_the_spec(role):
     assert all(name.startswith(f"{role.name}_") for name in defaults)
 
 
+def test_the_terms_of_a_run_are_those_of_the_modules():
+    options = spec("node_network")
+    assert bare({name: options[f"node_network_{name}"] for name in TERMS}) == bare(TERMS)
+
+
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.NAME)
 def test_a_section_of_node_network_has_the_options_of_its_module(section):
     option = spec("node_network")[f"node_network_{section.NAME}"]
@@ -79,6 +85,7 @@ def test_kubenet_has_the_options_of_bridge_and_masquerade():
     expected["kubenet_boot_service"] = {"type": "bool", "default": True}
     expected["kubenet_adopt"]["default"] = ["kubenet"]
     expected["kubenet_force"] = taken(networks.OPTIONS)["force"]
+    expected["kubenet_confirm_timeout"] = bare(TERMS)["confirm_timeout"]
     limits = options.pop("kubenet_bandwidth")
     assert options == expected
     assert limits["type"] == "dict"
