@@ -168,6 +168,7 @@ def _label(temporary: str, path: str) -> None:
 def symlink(path: str, target: str) -> None:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    _sweep(folder, name)
     try:
         os.symlink(target, temporary)
         os.rename(temporary, path)
@@ -338,11 +339,18 @@ def locked(path: str, seconds: float = 60) -> t.Iterator[None]:
         raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     try:
         _wait_for_lock(descriptor, path, seconds)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _say_who_holds(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _say_who_holds(descriptor: int, path: str) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _wait_for_lock(descriptor: int, path: str, seconds: float) -> None:
