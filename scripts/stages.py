@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from reports import LOGS, REPORTS, ROOT, Counts, read_counts
 
-LANES = (("sanity", "matrix", "systemd", "controllers", "build"), ("lint", "unit", "integration"))
+LANES = (("sanity", "matrix", "systemd", "controllers", "build"), ("lint", "unit", "faults", "integration"))
 
 
 class Result(NamedTuple):

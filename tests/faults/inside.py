@@ -51,7 +51,7 @@ def call(node: Node, work: Callable[[], Any], strace: list[str] | None = None) -
         number = int(numbers.readline())
         tracer = _attach(number, strace) if strace is not None else None
         text = said.read()
-        _ended, status = os.waitpid(parent, 0)
+        os.waitpid(parent, 0)
         if tracer is not None:
             tracer.wait(_LONGEST)
         ended = Ended(int(numbers.readline()), json.loads(text) if text else None)

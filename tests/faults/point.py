@@ -55,10 +55,11 @@ class Point(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """A run that nothing disturbs. places: key -> what is done there; dumps: before and after the run, at the end of all, and the
-    last two of a node that was switched off meanwhile; trace: as strace wrote it."""
+    """A run that nothing disturbs. places: key -> what is done there; errors: key -> what may go wrong there; dumps: before and after
+    the run, at the end of all, and the last two of a node that was switched off meanwhile; trace: as strace wrote it."""
 
     places: dict[str, str]
+    errors: dict[str, list[str]]
     dumps: dict[str, Any]
     trace: str
 
@@ -77,16 +78,7 @@ class Lost(Exception):
 
 def points(name: str, plain: Plain) -> list[Point]:
     """Every point of a scenario."""
-    found = []
-    for key, text in plain.places.items():
-        found += [Point(name, fault, key) for fault in (*CRASHES, *_errors(key.partition(":")[0], text))]
-    return found
-
-
-def _errors(call: str, text: str) -> tuple[str, ...]:
-    if call == "child":
-        return (FAILS, LOCKED) if "tables" in text and "-restore" in text else (FAILS,)
-    return tuple(error for error in trace.ERRORS[call] if error != "EEXIST" or call != "openat" or "O_EXCL" in text)
+    return [Point(name, fault, key) for key in plain.places for fault in (*CRASHES, *plain.errors[key])]
 
 
 @contextmanager
@@ -118,8 +110,7 @@ def plain(scenario: Scenario) -> Plain:
         dumps["before"] = _dump(world.node)
         ended, text = _traced(world.node, scenario, [])
         children = _succeed(ended.value, "the run")["children"]
-        calls = {call.key: call.text for call in trace.changing(trace.read(text))}
-        children_at = {f"child:{number}": argv for number, argv in enumerate(children, 1)}
+        calls = trace.changing(trace.read(text))
         dumps["after"] = _finish(world, scenario)
         dumps["end"] = _take_all_away(world)
     with prepared(scenario) as world:
@@ -127,11 +118,19 @@ def plain(scenario: Scenario) -> Plain:
         _power_cut(world)
         dumps["after cut"] = _finish(world, scenario)
         dumps["end of cut"] = _take_all_away(world)
-    return Plain({**calls, **children_at}, dumps, text)
+    ran = {f"child:{number}": argv for number, argv in enumerate(children, 1)}
+    places = {**{call.key: call.text for call in calls}, **ran}
+    errors = {**{call.key: list(call.errors) for call in calls}, **{key: _failures(argv) for key, argv in ran.items()}}
+    return Plain(places, errors, dumps, text)
+
+
+def _failures(argv: str) -> list[str]:
+    return [FAILS, LOCKED] if re.match(r"\S*tables\S*-restore", argv) else [FAILS]
 
 
 def carry_out(point: Point, undisturbed: Plain) -> str:
-    """"" where nothing is lost, or what is; "passed by: ..." where the run did not come to the place."""
+    """"" where nothing is lost, or what is. "passed by: ...": the run did not come to the place; "later: ...": it passed over an
+    error and left the node otherwise than it should be, which the next run mends."""
     scenario = SCENARIOS[point.scenario]
     try:
         with prepared(scenario) as world:
@@ -152,13 +151,11 @@ def _carry_out(point: Point, undisturbed: Plain, world: World, scenario: Scenari
     if met != undisturbed.places[point.key]:
         return f"passed by: {met} instead of {undisturbed.places[point.key]}"
     if point.fault in CRASHES:
-        _after_crash(point.fault, undisturbed, world, scenario, ended)
-    else:
-        _after_error(undisturbed, world, scenario, ended)
-    return ""
+        return _after_crash(point.fault, undisturbed, world, scenario, ended)
+    return _after_error(undisturbed, world, scenario, ended)
 
 
-def _after_crash(fault: str, undisturbed: Plain, world: World, scenario: Scenario, ended: inside.Ended) -> None:
+def _after_crash(fault: str, undisturbed: Plain, world: World, scenario: Scenario, ended: inside.Ended) -> str:
     if ended.status != -9:
         raise Lost(f"the run was not killed but ended: {ended}")
     _check_readers(world)
@@ -170,18 +167,22 @@ def _after_crash(fault: str, undisturbed: Plain, world: World, scenario: Scenari
     _compare("after the next run", undisturbed.dumps[kind[0]], _finish(world, scenario))
     _check_readers(world)
     _compare("at the end", undisturbed.dumps[kind[1]], _take_all_away(world))
+    return ""
 
 
-def _after_error(undisturbed: Plain, world: World, scenario: Scenario, ended: inside.Ended) -> None:
+def _after_error(undisturbed: Plain, world: World, scenario: Scenario, ended: inside.Ended) -> str:
     if ended.status != 0:
         raise Lost(f"the run ended with {ended}")
     _check_readers(world)
-    if not ended.value.get("failed"):
-        _compare("after a run that passed over the error", _without_store(undisturbed.dumps["after"]), _without_store(_dump(world.node)))
-        return
-    _compare(f"after a run that failed ({ended.value['msg']})", undisturbed.dumps["before"], _dump(world.node))
-    if not re.search(NAMES_A_THING, ended.value["msg"]):
-        raise Lost(f"the error names nothing: {ended.value['msg']}")
+    if ended.value.get("failed"):
+        _compare(f"after a run that failed ({ended.value['msg']})", undisturbed.dumps["before"], _dump(world.node))
+        if not re.search(NAMES_A_THING, ended.value["msg"]):
+            raise Lost(f"the error names nothing: {ended.value['msg']}")
+        return ""
+    expected = _without_store(undisturbed.dumps["after"])
+    difference = diff_dumps(expected, _without_store(_dump(world.node)))
+    _compare("after the next run", expected, _without_store(_finish(world, scenario)))
+    return f"later: {difference}" if difference else ""
 
 
 def _traced(node: Node, scenario: Scenario, inject: list[str]) -> tuple[inside.Ended, str]:
@@ -292,7 +293,8 @@ def _winner() -> str:
 def _silent(world: World) -> list[str]:
     """Pings without an answer: from the node to each pod, and from each of our pods to the outside."""
     targets = [(f"node to {ip}", ["ping", ip]) for pod in (*world.pods, *world.others) for ip in pod.ips]
-    targets += [(f"{pod.name} to {ip}", ["ip", "netns", "exec", pod.name, "ping", ip]) for pod in world.pods for ip in (world.node.outside.ip4, world.node.outside.ip6)]
+    away = (world.node.outside.ip4, world.node.outside.ip6)
+    targets += [(f"{pod.name} to {ip}", ["ip", "netns", "exec", pod.name, "ping", ip]) for pod in world.pods for ip in away]
 
     def ping() -> list[str]:
         null = subprocess.DEVNULL

@@ -14,11 +14,8 @@ import queue
 import subprocess
 import sys
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import Any, TextIO
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 from faults.worker import KEPT, ROOT, SEED, Worker, fingerprint, sample
 
@@ -47,7 +44,7 @@ def main() -> int:
     print(f"{len(wanted)} points, {len(wanted) - len(missing)} of them tried before", flush=True)
     with path.open("w" if options.fresh else "a") as kept:
         tried.update(_try_all(workers, missing, kept))
-    lost = {point: tried[point] for point in wanted if tried[point]}
+    lost = [point for point in wanted if is_lost(tried[point])]
     if set(known) <= set(tried):
         REPORT.write_text(json.dumps(report(tried), indent=1) + "\n")
     print(f"{len(wanted)} points tried, {len(lost)} lost")
@@ -90,7 +87,7 @@ def _try_all(workers: list[Worker], points: list[str], kept: TextIO) -> dict[str
 
 
 def _show(point: str, lost: str, done: int, total: int) -> None:
-    if lost:
+    if is_lost(lost):
         lines = lost.splitlines()
         more = [f"... {len(lines) - _SHOWN} more lines"] if len(lines) > _SHOWN else []
         print("\n  ".join([f"{point}: LOST", *lines[:_SHOWN], *more, repeat(point)]), flush=True)
@@ -104,14 +101,21 @@ def repeat(point: str) -> str:
 
 def report(tried: dict[str, str]) -> dict[str, Any]:
     """Points tried and lost, per scenario and fault."""
-    counts = {lost: Counter(tuple(point.split("/")[:2]) for point, said in tried.items() if said or not lost) for lost in (False, True)}
-    table: dict[str, Any] = {}
-    for (scenario, fault), number in sorted(counts[False].items()):
-        table.setdefault(scenario, {})[fault] = {"tried": number, "lost": counts[True][scenario, fault]}
+    table: dict[str, dict[str, dict[str, int]]] = {}
+    for point, said in sorted(tried.items()):
+        scenario, fault, _place = point.split("/")
+        counts = table.setdefault(scenario, {}).setdefault(fault, {"tried": 0, "lost": 0, "mended later": 0})
+        counts["tried"] += 1
+        counts["lost"] += int(is_lost(said))
+        counts["mended later"] += int(bool(said) and not is_lost(said))
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    lost_points = {point: said.splitlines()[0] for point, said in sorted(tried.items()) if said}
+    lost_points = {point: said.splitlines()[0] for point, said in sorted(tried.items()) if is_lost(said)}
     return {"commit": commit, "sources": fingerprint(), "tried": len(tried), "lost": len(lost_points), "scenarios": table, "lost_points": lost_points}
+
+
+def is_lost(said: str) -> bool:
+    return bool(said) and not said.startswith("later: ")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from faults.run import repeat
+
+from faults.run import is_lost, repeat
 from faults.worker import SEED, Worker, sample
 
 COUNT = 200
@@ -33,4 +34,4 @@ def points(worker):
 @pytest.mark.parametrize("number", range(COUNT))
 def test_nothing_is_lost(worker, points, number):
     lost = worker.ask(points[number])
-    assert not lost, f"{points[number]}: {lost}\n{repeat(points[number])}"
+    assert not is_lost(lost), f"{points[number]}: {lost}\n{repeat(points[number])}"

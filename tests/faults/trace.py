@@ -54,6 +54,15 @@ class Call(NamedTuple):
         return f"{self.name}:{self.number}"
 
     @property
+    def errors(self) -> tuple[str, ...]:
+        """What it may fail with."""
+        if self.name in ("write", "writev") and "pipe:" in self.args:
+            return ("EPIPE",)
+        if self.name == "openat" and "O_EXCL" not in self.args:
+            return tuple(error for error in ERRORS[self.name] if error != "EEXIST")
+        return ERRORS[self.name]
+
+    @property
     def changes(self) -> bool:
         """Whether it changes something, or is a place where a run may be: what failed by itself is none."""
         if self.args.startswith(f"{ANSWER}<") or self.result.startswith(("-1", "?")):
