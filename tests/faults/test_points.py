@@ -13,16 +13,9 @@ import os
 import pytest
 
 from faults.run import is_lost, repeat
-from faults.worker import SEED, Worker, sample
+from faults.worker import SEED, sample
 
 COUNT = 200
-
-
-@pytest.fixture(scope="session")
-def worker():
-    made = Worker()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,16 @@ ROOT = HERE.parents[1]
 #: What is kept between runs, by the sources that it holds for.
 KEPT = ROOT / "build" / "faults"
 SEED = 20260101
-_SOURCES = ("plugins/module_utils", "tests/faults", "tests/testbed")
+_SOURCES = ("plugins/module_utils", "tests/testbed")
+_TRIES = ("inside", "point", "scenarios", "trace")
 _ATTEMPTS = 3  # at a place that a run passed by: what it reads of /proc may differ by a process that ends
 
 
 def fingerprint() -> str:
     """What the results hold for: the engine and what tries it."""
     digest = hashlib.sha256()
-    for path in sorted(path for folder in _SOURCES for path in (ROOT / folder).rglob("*.py")):
+    paths = [path for folder in _SOURCES for path in (ROOT / folder).rglob("*.py")]
+    for path in sorted([*paths, *(HERE / f"{name}.py" for name in _TRIES)]):
         digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -51,7 +53,7 @@ class Worker:
         self._process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, env=env)
 
     def ask(self, line: str) -> Any:
-        """The answer to a point, or with an empty line the list of all points."""
+        """The answer to a point; with an empty line the list of all points; with ``trace SCENARIO`` that of an undisturbed run."""
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -89,6 +91,9 @@ def _serve() -> None:
         if not line.strip():
             plains = {name: _undisturbed(name) for name in scenarios.SCENARIOS}
             print(json.dumps([str(found) for name, plain in plains.items() for found in point.points(name, plain)]), flush=True)
+            continue
+        if line.startswith("trace "):
+            print(json.dumps(_undisturbed(line.split()[1]).trace), flush=True)
             continue
         asked = point.Point.parse(line.strip())
         if asked.scenario not in plains:
