@@ -26,7 +26,7 @@ KILL, CUT, FAILS, LOCKED = "kill", "cut", "fails", "locked"
 CRASHES = (KILL, CUT)
 #: What a program that fails says instead of doing its work, and its exit status.
 FAILURES = {
-    FAILS: ("it does not work today", 1),
+    FAILS: ("Cannot allocate memory", 1),
     LOCKED: ("Another app is currently holding the xtables lock; still 9s 0us time ahead to have a chance to grab the lock...", 4),
 }
 CONF_DIR = "/etc/cni/net.d"

@@ -76,7 +76,7 @@ FAULTS = {
         Fault("EAGAIN", lambda: BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))),
         Fault("not installed", lambda: FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))),
         Fault("too slow", lambda: subprocess.TimeoutExpired("program", 60)),
-        Fault("fails", lambda: subprocess.CompletedProcess([], 1, "", "it does not work today\n")),
+        Fault("fails", lambda: subprocess.CompletedProcess([], 1, "", "Cannot allocate memory\n")),
         Fault("locked", lambda: subprocess.CompletedProcess([], 4, "", "Another app is currently holding the xtables lock.\n")),
         Fault("killed", lambda: subprocess.CompletedProcess([], -9, "", "")),
     ],

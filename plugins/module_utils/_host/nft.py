@@ -8,13 +8,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
 import typing as t
 
 from .._errors import NodeError
 from .process import find, output, run
 
 FAMILIES = {"ipv4": "ip", "ipv6": "ip6", "bridge": "bridge"}
+
+#: What the kernel says when it has no room or no time just now.
+_PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
 
 Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
 
@@ -24,8 +30,19 @@ def installed() -> bool:
 
 
 def speaks_json() -> bool:
-    """Whether nft is there and can say what it sees as JSON, which distributions may leave out."""
-    return installed() and run(["nft", "-j", "list", "tables"]).returncode == 0
+    """Whether nft is there and can say what it sees as JSON, which distributions may leave out, or the kernel the rest. What passes is
+    no answer: raises NodeError."""
+    if not installed():
+        return False
+    argv = ["nft", "-j", "list", "tables"]
+    result = run(argv)
+    if result.returncode < 0 or any(text in result.stderr for text in _PASSING):
+        raise _failed(argv, result)
+    return result.returncode == 0
+
+
+def _failed(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> NodeError:
+    return NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
 
 
 def read_table(family: str, name: str) -> list[Item] | None:
@@ -37,7 +54,7 @@ def read_table(family: str, name: str) -> list[Item] | None:
     if result.returncode != 0 and "No such file or directory" in result.stderr:
         return None
     if result.returncode != 0:
-        raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
+        raise _failed(argv, result)
     items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
     return [{kind: {key: value for key, value in body.items() if key != "handle"}} for item in items for kind, body in item.items()]
 
