@@ -22,8 +22,9 @@ from testbed.dump import dump
 from . import inside, scenarios, trace
 from .scenarios import ABSENT, SCENARIOS, Scenario
 
-KILL, CUT, FAILS, LOCKED = "kill", "cut", "fails", "locked"
-CRASHES = (KILL, CUT)
+#: A run is killed, and repeated; is killed, and everything is taken away instead; is killed by a power cut, and repeated after the boot.
+KILL, DROP, CUT = CRASHES = ("kill", "drop", "cut")
+FAILS, LOCKED = "fails", "locked"
 #: What a program that fails says instead of doing its work, and its exit status.
 FAILURES = {
     FAILS: ("Cannot allocate memory", 1),
@@ -78,7 +79,8 @@ class Lost(Exception):
 
 def points(name: str, plain: Plain) -> list[Point]:
     """Every point of a scenario."""
-    return [Point(name, fault, key) for key in plain.places for fault in (*CRASHES, *plain.errors[key])]
+    crashes = [KILL, CUT] if SCENARIOS[name].options is ABSENT else CRASHES  # where to repeat it is to take everything away
+    return [Point(name, fault, key) for key in plain.places for fault in (*crashes, *plain.errors[key])]
 
 
 @contextmanager
@@ -159,6 +161,9 @@ def _after_crash(fault: str, undisturbed: Plain, world: World, scenario: Scenari
     if ended.status != -9:
         raise Lost(f"the run was not killed but ended: {ended}")
     _check_readers(world)
+    if fault == DROP:
+        _compare("at the end", undisturbed.dumps["end"], _take_all_away(world))
+        return ""
     kind = ("after", "end")
     if fault == CUT:
         kind = ("after cut", "end of cut")

@@ -67,14 +67,25 @@ class Worker:
         self._process.stdout.close()
 
 
-def _undisturbed(name: str) -> Any:
-    """The undisturbed runs of a scenario; made once, by whoever comes first."""
+def _all_undisturbed() -> dict[str, Any]:
+    """Scenario -> its undisturbed runs. Those that another process is making just now come last."""
+    from faults import scenarios
+
+    found = {name: _undisturbed(name, wait=False) for name in scenarios.SCENARIOS}
+    return {name: plain or _undisturbed(name) for name, plain in found.items()}
+
+
+def _undisturbed(name: str, *, wait: bool = True) -> Any:
+    """The undisturbed runs of a scenario; made once, by whoever comes first. None: somebody else is making them."""
     from faults import point, scenarios
 
     KEPT.mkdir(parents=True, exist_ok=True)
     path = KEPT / f"plain-{name}-{fingerprint()}.json"
     with (KEPT / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
         if not path.exists():
             path.write_text(json.dumps(point.plain(scenarios.SCENARIOS[name])._asdict()))
         return point.Plain(**json.loads(path.read_text()))
@@ -84,12 +95,12 @@ def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
     import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
 
-    from faults import point, scenarios
+    from faults import point
 
     plains: dict[str, Any] = {}
     for line in sys.stdin:
         if not line.strip():
-            plains = {name: _undisturbed(name) for name in scenarios.SCENARIOS}
+            plains = _all_undisturbed()
             print(json.dumps([str(found) for name, plain in plains.items() for found in point.points(name, plain)]), flush=True)
             continue
         if line.startswith("trace "):
