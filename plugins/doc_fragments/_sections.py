@@ -638,12 +638,29 @@ options:
 
     # What holds for every module that changes a node.
     DOCUMENT = r"""
-options: {}
+options:
+  confirm_timeout:
+    description:
+      - If given, the node takes the whole change back by itself after so many seconds, unless it was confirmed by then with
+        M(kubenode.network.checkpoint), over a connection that was opened after the change. For changes that may cut the controller off.
+      - What takes it back is started on the node before anything is changed. It outlives the connection and, where systemd is, a reboot,
+        which takes an unconfirmed change back at once.
+      - Until then, other runs on this node wait, or fail by O(lock_timeout).
+      - A run that changes nothing has nothing to be confirmed.
+    type: int
+  lock_timeout:
+    description:
+      - How many seconds to wait while another run changes this node, or a change of it is not confirmed yet. V(0) fails at once.
+    type: int
+    default: 60
 requirements:
   - Python >= 3.9 (on the node)
 notes:
   - Everything that is wrong with the options is found before anything is changed, and reported together. When a change fails, those
     before it are undone, and the message says whether that worked.
+  - Before the first change, what would undo it is written to C(/var/lib/kubenode-network/journal.json). When a run is killed, or the node
+    loses its power, the next run (of any module, of the boot service, or of C(kubenode-network apply)) undoes what was done, or
+    finishes a run whose document was written already, and says so in a warning.
   - What the collection makes on a node is written down in V(/etc/kubenode-network/node.json), as the last step of the same run.
     For each object this document has whether it was created or adopted, and for an adopted one the state in which it was found.
     It has a checksum; a document that was damaged, or edited by hand, is refused before anything is changed.

@@ -12,9 +12,11 @@ import json
 import re
 import typing as t
 
-from ._document import Document
+from ._document import Document, DocumentFile
 from ._errors import InputError, KubenodeError, NodeError, Problem
+from ._journal import Step
 from ._resource import Resource, State, outline
+from ._undo import Undone, put_back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,10 @@ class Change:
         before, after = self.resource.focus(self.before, self.after)
         return {"resource": self.resource.id, "before": before, "after": after}
 
+    def in_words(self) -> str:
+        """``create bridge:cbr0``"""
+        return f"{'create' if self.before is None else 'remove' if self.after is None else 'change'} {self.resource.id}"
+
     def as_diff(self) -> dict[str, str]:
         states = self.resource.focus(self.before, self.after)
         texts = [self.resource.describe(state) for state in states]
@@ -77,11 +83,19 @@ class MissingLibrary(NodeError):
 
 
 class ApplyError(NodeError):
-    """A change failed. ``restored`` says whether everything done before it could be put back."""
+    """A change failed. ``undone`` says what came of putting back everything that was done before it."""
 
-    def __init__(self, message: str, *, restored: bool) -> None:
-        self.restored = restored
+    def __init__(self, message: str, undone: Undone) -> None:
+        self.undone = undone
         super().__init__(message)
+
+
+class Interrupted(NodeError):
+    """The cause of an interruption by which a run was put back."""
+
+    def __init__(self, undone: Undone) -> None:
+        self.undone = undone
+        super().__init__(str(undone))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +106,21 @@ class Outcome:
     diff: list[dict[str, str]]
 
 
-def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What differs, in the order in which it is to be changed, what is there already and taken over as it is, and the document
+    behind it all."""
+
+    changes: list[Change]
+    adopted: list[Resource]
+    after: Document
+
+
+#: Writes down what will be changed, before it is.
+Begin = t.Callable[[Plan, t.Sequence[Step]], None]
+
+
+def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False, begin: Begin = lambda planned, steps: None) -> Outcome:
     """Makes the node what ``parts`` want.
 
     On an error everything done so far is put back and an ApplyError says what failed and whether that worked.
@@ -104,16 +132,11 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
         require_libraries(changes)
         for resource in planned.adopted:
             resource.capture()  # kept from the first contact on: later it may be too late
-        _apply(changes)
+        if changes:
+            steps = [Step(change.resource, _captured(change.resource)) for change in changes]
+            begin(planned, steps)
+            _apply(changes, steps)
     return outcome
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What differs, in the order in which it is to be changed, and what is there already and taken over as it is."""
-
-    changes: list[Change]
-    adopted: list[Resource]
 
 
 def plan(parts: t.Sequence[Part], document: Document) -> Plan:
@@ -130,7 +153,7 @@ def plan(parts: t.Sequence[Part], document: Document) -> Plan:
     changes = [*wanted.values(), *_releases(parts, document, after), Change(saved, saved.read(), after.state())]
     untouched = [change for change in wanted.values() if change.before == change.after]
     adopted = [change.resource for change in untouched if document.record(change.resource.id) is None]
-    return Plan([change for change in changes if change.before != change.after], adopted)
+    return Plan([change for change in changes if change.before != change.after], adopted, after)
 
 
 def _refuse_twice(parts: t.Sequence[Part]) -> None:
@@ -221,17 +244,31 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
-def _apply(changes: t.Sequence[Change]) -> None:
-    undo: list[tuple[Resource, t.Any]] = []
-    for change in changes:
-        try:
-            undo.append((change.resource, change.resource.capture()))
+def _apply(changes: t.Sequence[Change], steps: t.Sequence[Step]) -> None:
+    """Each change is read back, and all of them once more before the document, if there is a new one, says that they are done."""
+    commits = isinstance(changes[-1].resource, DocumentFile)
+    change = changes[0]
+    try:
+        for change in changes[:-1] if commits else changes:
             change.resource.write(change.after)
             if change.beside is not None:
                 change.resource.write_beside(change.beside)
             _verify(change)
-        except BaseException as error:
-            _roll_back(change, error, undo)
+        for change in changes[:-1]:
+            _verify(change)
+        if commits:
+            change = changes[-1]
+            change.resource.write(change.after)
+            _verify(change)
+    except BaseException as error:
+        _roll_back(change, error, steps)
+
+
+def _captured(resource: Resource) -> t.Any:
+    try:
+        return resource.capture()
+    except (NodeError, OSError) as error:
+        raise NodeError(f"nothing was changed: what there is of {resource.id} cannot be kept, so that it could be put back: {error}") from error
 
 
 def _verify(change: Change) -> None:
@@ -240,16 +277,9 @@ def _verify(change: Change) -> None:
         raise NodeError(f"it was written but reads back as {json.dumps(now)} instead of {json.dumps(change.after)}")
 
 
-def _roll_back(failed: Change, error: BaseException, undo: list[tuple[Resource, t.Any]]) -> t.NoReturn:
-    left = []
-    for resource, token in reversed(undo):
-        try:
-            resource.restore(token)
-        except BaseException as problem:  # the others must be put back, whatever happens to this one
-            left.append(f"{resource.id} ({problem})")
-    stuck = f"these could not be put back: {', '.join(left)}"
+def _roll_back(failed: Change, error: BaseException, steps: t.Sequence[Step]) -> t.NoReturn:
+    undone = put_back(steps)
     if not isinstance(error, Exception):  # the run was interrupted, which the caller must see as such
-        raise error from (NodeError(stuck) if left else None)
-    outcome = stuck if left else "everything done before it was put back, the node is as it was"
+        raise error from Interrupted(undone)
     reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
-    raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {outcome}", restored=not left) from error
+    raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {undone}", undone) from error

@@ -35,29 +35,29 @@ class Document:
     given, where a section can be applied from the document alone; ``desired`` holds them with ``auto`` resolved.
     """
 
-    def __init__(self, sections: t.Mapping[str, t.Any], path: str = PATH) -> None:
+    def __init__(self, sections: t.Mapping[str, t.Any], path: str = PATH, made: t.AbstractSet[str] = frozenset()) -> None:
         self.sections = sections
         self.path = path
+        #: ids of objects that no part holds, but that a run of ours has made: it was undone, except for what pods had begun to use
+        self.made = made
 
     @classmethod
-    def load(cls, path: str = PATH) -> Document:
+    def load(cls, path: str = PATH, made: t.AbstractSet[str] = frozenset()) -> Document:
         data = DocumentFile(path).content()
         if data is None and not os.path.exists(path):
-            return cls({}, path)
+            return cls({}, path, made)
         schema = data.get("schema") if isinstance(data, dict) else None
         if not isinstance(schema, int) or isinstance(schema, bool) or not isinstance(data.get("sections"), dict):
             raise NodeError(f"{path} is not a document of this collection: it has no schema number and sections")
         if schema < 1:
             raise NodeError(f"{path} is not a document of this collection: it has schema {schema}")
         if schema > SCHEMA:
-            raise InputError(
-                [Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")]
-            )
+            raise InputError([Problem(path, f"has schema {schema}, written by a newer kubenode.network (this one knows up to {SCHEMA}); use that release")])
         seal = _seal(_unsealed(data))
         if seal is None or data.get(SEAL) != seal or not _is_whole(data["sections"]):
             text = "is damaged: a part of it is not as this collection wrote it; put it back as it was, or move it away to start afresh"
             raise NodeError(f"{path} {text} (nothing it names will be removed)")
-        return cls(data["sections"], path)
+        return cls(data["sections"], path, made)
 
     def desired(self, section: str, instance: str) -> dict[str, t.Any] | None:
         return self.sections.get(section, {}).get(instance, {}).get("desired")
@@ -75,7 +75,7 @@ class Document:
         """What is known of an object, whichever part holds it (all holders have the same origin and found value)."""
         for section, instance in self.holders(object_id):
             return self.objects(section, instance)[object_id]
-        return None
+        return {"origin": "created", "found": None, "hash": None} if object_id in self.made else None
 
     def holders(self, object_id: str) -> list[tuple[str, str]]:
         """The parts, as (section, instance), that hold an object."""
@@ -110,10 +110,15 @@ class Document:
             sections[section].pop(instance, None)
             if not sections[section]:
                 del sections[section]
-        return Document(sections, self.path)
+        return Document(sections, self.path, self.made)
 
     def state(self) -> dict[str, t.Any] | None:
         return {"schema": SCHEMA, "sections": self.sections} if self.sections else None
+
+    def seal(self) -> str | None:
+        """The checksum that the file has, or will have; None for no file."""
+        state = self.state()
+        return None if state is None else _seal(state)
 
     def resource(self) -> DocumentFile:
         return DocumentFile(self.path)
@@ -152,6 +157,8 @@ def _is_hash(value: t.Any) -> bool:
 
 class DocumentFile(Resource):
     """The document as the last thing that a run changes."""
+
+    survives_boot = True
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -7,24 +7,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import time
 import typing as t
 
 from ._host import bytecode
 
 bytecode.use()  # before what is imported below
 
-from ._converge import ApplyError, MissingLibrary, Outcome, Part, converge, require_libraries
+from . import _transaction
+from ._converge import MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
-from ._host import files, process
+from ._host import process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
 Opened = tuple[Section, Options, str]
 
-
-#: One run at a time changes a node: two would each write a document that knows nothing of the other's work.
-LOCK = "/run/kubenode-network.lock"
+#: What may be said of any run that changes a node, beside what it is about.
+TERMS: dict[str, t.Any] = {"confirm_timeout": {"type": "int"}, "lock_timeout": {"type": "int", "default": 60}}
+LONGEST_CONFIRM, LONGEST_WAIT = 86400, 3600  # seconds
 
 
 class Module(t.Protocol):
@@ -33,6 +36,7 @@ class Module(t.Protocol):
     params: dict[str, t.Any]
     check_mode: bool
     _diff: bool
+    _name: str
 
     def warn(self, warning: str) -> None: ...
 
@@ -43,12 +47,13 @@ class Module(t.Protocol):
 
 def open_door(module: Module, section: Section) -> t.NoReturn:
     """Converges the one section that the module is named after, with the module's options."""
-    answer(module, lambda: execute([(section, module.params, "")], check=module.check_mode, diff=module._diff))
+    options = {name: module.params[name] for name in section.OPTIONS}
+    answer(module, lambda: execute([(section, options, "")], Terms.of(module)))
 
 
 def open_all(module: Module, opened: t.Callable[[], t.Sequence[Opened]]) -> t.NoReturn:
     """Converges several sections in one run."""
-    answer(module, lambda: execute(opened(), check=module.check_mode, diff=module._diff))
+    answer(module, lambda: execute(opened(), Terms.of(module)))
 
 
 def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn:
@@ -82,27 +87,65 @@ def _as_utf8(value: t.Any) -> t.Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def execute(opened: t.Sequence[Opened], *, check: bool, diff: bool = False) -> dict[str, t.Any]:
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """How a run is to be made, by whom. ``confirm_timeout``: seconds until it is taken back unless it is confirmed, None for a run
+    that stays; ``lock_timeout``: seconds to wait for other runs."""
+
+    name: str
+    check: bool = False
+    diff: bool = False
+    confirm_timeout: int | None = None
+    lock_timeout: int = 60
+
+    @classmethod
+    def of(cls, module: Module) -> Terms:
+        given = {name: module.params[name] for name in TERMS}
+        return cls(module._name.rpartition(".")[2], module.check_mode, module._diff, **given)
+
+    def problems(self) -> list[Problem]:
+        ranges = {"confirm_timeout": (1, LONGEST_CONFIRM), "lock_timeout": (0, LONGEST_WAIT)}
+        given = {name: getattr(self, name) for name in ranges}
+        return [
+            Problem(name, f"{given[name]} is not usable (expected {low} to {high} seconds)")
+            for name, (low, high) in ranges.items()
+            if given[name] is not None and not low <= given[name] <= high
+        ]
+
+
+def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
     """Checks the options, sees what they mean on this node, and makes it so. Returns the module's result."""
-    check_options(opened)
-    with process.ended_by_signals(), contextlib.nullcontext() if check else files.locked(LOCK):
+    began = time.monotonic()
+    check_options(opened, terms.problems())
+    with process.ended_by_signals(), _writer(terms) as recovered:
         sections: dict[str, list[Options]] = {}
         for section, options, _path in opened:
             sections.setdefault(section.NAME, []).append(options)
-        run = Run(Document.load(), check=check, sections=sections)
-        run.cleanups += [] if check else [bytecode.keep]
+        run = Run(Document.load(made=recovered.made), check=terms.check, sections=sections, warnings=recovered.warnings)
+        run.cleanups += [] if terms.check else [bytecode.keep]
         try:
             parts = planned_parts(opened, run)
             run.warnings += _waiting(parts)
-            return _result(settle(parts, run), run, diff=diff)
+            return {**_result(settle(parts, run, terms), run, terms), "duration": round(time.monotonic() - began, 3)}
         finally:
             for cleanup in run.cleanups:
                 cleanup()
 
 
-def check_options(opened: t.Sequence[Opened]) -> None:
-    """Raises InputError for everything that is wrong with the options by themselves."""
-    _refuse_if_any([problem.under(prefix) for section, options, prefix in opened for problem in section.check(options)])
+@contextlib.contextmanager
+def _writer(terms: Terms) -> t.Iterator[_transaction.Recovered]:
+    """A look at the node waits for nobody, and says what is open."""
+    if terms.check:
+        open_ = _transaction.pending()
+        yield _transaction.Recovered([] if open_ is None else [open_])
+    else:
+        with _transaction.only_writer(terms.name, terms.lock_timeout) as recovered:
+            yield recovered
+
+
+def check_options(opened: t.Sequence[Opened], others: t.Sequence[Problem] = ()) -> None:
+    """Raises InputError for everything that is wrong with the options by themselves, and the ``others``."""
+    _refuse_if_any([*others, *(problem.under(prefix) for section, options, prefix in opened for problem in section.check(options))])
 
 
 def planned_parts(opened: t.Sequence[Opened], run: Run) -> list[Part]:
@@ -143,20 +186,20 @@ def _waiting(parts: t.Sequence[Part]) -> list[str]:
     return [f"{section}: {oid} is left for later, it waits for {what}" for section, oid, what in waits if what is not None]
 
 
-def settle(parts: t.Sequence[Part], run: Run) -> Outcome:
-    """Converges, and keeps of the replaced contents just those that somebody may want back."""
-    known = set(files.entries(files.STORE))
+def settle(parts: t.Sequence[Part], run: Run, terms: Terms) -> Outcome:
+    """Converges, as one transaction."""
+    transaction = _transaction.Transaction(terms.name, run.document, terms.confirm_timeout)
     try:
-        outcome = converge(parts, run.document, check=run.check)
+        outcome = converge(parts, run.document, check=run.check, begin=transaction.begin)
     except BaseException as error:  # an interruption, too
-        if _is_undone(error):
-            wanted = Document.load(run.document.path).found_contents()  # all of them if it came behind the commit
-            files.forget(set(files.entries(files.STORE)) - known - wanted)
+        transaction.failed(error)
         raise
     if run.check:
         _say_what_is_missing(outcome, run)
-    elif outcome.changes:
-        files.forget(_obsolete(run.document, Document.load(run.document.path)))
+    else:
+        waiting = transaction.done()
+        if waiting is not None:
+            run.results["checkpoint"] = {"run": waiting.run["id"], "seconds": terms.confirm_timeout}
     return outcome
 
 
@@ -167,26 +210,14 @@ def _say_what_is_missing(outcome: Outcome, run: Run) -> None:
         run.warnings.append(f"a run would first need this: {error}")
 
 
-def _is_undone(error: BaseException) -> bool:
-    """Whether nothing is left to be put back. Other errors come before the first change; an interruption has what is left as
-    its cause."""
-    if isinstance(error, ApplyError):
-        return error.restored
-    return isinstance(error, Exception) or error.__cause__ is None
-
-
-def _obsolete(before: Document, after: Document) -> set[str]:
-    """Contents that we wrote ourselves, or that were given back. What others wrote meanwhile stays in the store."""
-    ours = {record["hash"] for record in before.records("file:")} | before.found_contents()
-    return {sha256 for sha256 in ours if sha256} - after.found_contents()
-
-
-def _result(outcome: Outcome, run: Run, *, diff: bool) -> dict[str, t.Any]:
+def _result(outcome: Outcome, run: Run, terms: Terms) -> dict[str, t.Any]:
     return {
         "changed": bool(outcome.changes),
         "changes": [change.as_dict() for change in outcome.changes],
+        "changed_resources": [change.resource.id for change in outcome.changes],
+        "plan": [change.in_words() for change in outcome.changes],
         # Only where it is asked for: it may hold what a file of mode 0600 held.
-        **({"diff": outcome.diff} if diff else {}),
+        **({"diff": outcome.diff} if terms.diff else {}),
         "warnings": list(dict.fromkeys(run.warnings)),
         **run.results,
     }

@@ -41,6 +41,14 @@ class NodeError(KubenodeError):
     """The node could not be read or changed."""
 
 
+class Stays(NodeError):
+    """Something is not put back as it was, and need not be."""
+
+
+class InUse(NodeError):
+    """Something is not put back as it was, since pods use it by now. It is to be remembered who made it."""
+
+
 class MissingProgram(NodeError):
     """The program of this SHA-256 has to be brought to the node first. Nothing was touched."""
 

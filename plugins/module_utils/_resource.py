@@ -19,6 +19,16 @@ class Resource:
     id: str
     #: Python libraries that ``write`` imports, as ``name`` or ``name>=version``; asked for before anything is touched.
     libraries: tuple[str, ...] = ()
+    #: Whether what ``write`` makes is still there after a boot.
+    survives_boot = False
+
+    def arguments(self) -> list[t.Any]:
+        """JSON data from which ``again`` makes the same resource in another process, as far as ``restore`` needs it."""
+        return [self.id.partition(":")[2]]
+
+    @classmethod
+    def again(cls, *arguments: t.Any) -> Resource:
+        return cls(*arguments)
 
     def read(self) -> State:
         """The actual state: the managed fields only, normalised so that equal things compare equal."""

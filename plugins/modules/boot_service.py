@@ -16,7 +16,8 @@ description:
     the code of the modules themselves, and needs no controller.
   - One part of the document that fails, or that waits for a link, does not hold up the others.
   - The program is there for a person on the node, too. C(kubenode-network status) lists every part and object and says where V(auto) would
-    now choose otherwise, C(kubenode-network diff) shows what differs, and C(kubenode-network apply) mends it. Each of them has C(--json).
+    now choose otherwise, C(kubenode-network diff) shows what differs, and C(kubenode-network apply) mends it. C(kubenode-network confirm) and
+    C(kubenode-network revert) decide about a change that waits to be confirmed. Each of them has C(--json).
     They end with 0 when the node is as it should be, 1 when something failed, 2 when the command was not understood, and 3 when
     something differs or still waits for a link.
 extends_documentation_fragment:
@@ -55,6 +56,39 @@ changed:
   returned: success
   type: bool
   sample: true
+changed_resources:
+  description: The names of what was changed, in that order, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: ["file:/usr/local/sbin/kubenode-network", "document:/etc/kubenode-network/node.json"]
+plan:
+  description: The same with what is done to each, V(create), V(change) or V(remove).
+  returned: success
+  type: list
+  elements: str
+  sample: ["create file:/usr/local/sbin/kubenode-network", "change document:/etc/kubenode-network/node.json"]
+duration:
+  description: How long the run took on the node, in seconds, from its options to its result.
+  returned: success
+  type: float
+  sample: 0.012
+checkpoint:
+  description: What M(kubenode.network.checkpoint) needs to confirm the change, or to revert it.
+  returned: success, O(confirm_timeout) is given, and something was changed
+  type: dict
+  contains:
+    run:
+      description: The id of the run.
+      type: str
+      sample: 2026-11-21T17:03:12Z-0a1b2c3d
+    seconds:
+      description: How long the node waits.
+      type: int
+      sample: 60
+  sample:
+    run: 2026-11-21T17:03:12Z-0a1b2c3d
+    seconds: 60
 changes:
   description:
     - What was changed, in that order, or in check mode would be. Check mode and the run after it return the same.
@@ -164,12 +198,12 @@ missing_program:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubenode.network.plugins.module_utils._door import open_door
+from ansible_collections.kubenode.network.plugins.module_utils._door import TERMS, open_door
 from ansible_collections.kubenode.network.plugins.module_utils._sections import boot_service
 
 
 def main() -> None:
-    open_door(AnsibleModule(argument_spec=boot_service.OPTIONS, supports_check_mode=True), boot_service)
+    open_door(AnsibleModule(argument_spec={**boot_service.OPTIONS, **TERMS}, supports_check_mode=True), boot_service)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,39 @@ changed:
   returned: success
   type: bool
   sample: true
+changed_resources:
+  description: The names of what was changed, in that order, or in check mode would be.
+  returned: success
+  type: list
+  elements: str
+  sample: ["sysctl:net/ipv4/ip_forward", "document:/etc/kubenode-network/node.json"]
+plan:
+  description: The same with what is done to each, V(create), V(change) or V(remove).
+  returned: success
+  type: list
+  elements: str
+  sample: ["create sysctl:net/ipv4/ip_forward", "change document:/etc/kubenode-network/node.json"]
+duration:
+  description: How long the run took on the node, in seconds, from its options to its result.
+  returned: success
+  type: float
+  sample: 0.012
+checkpoint:
+  description: What M(kubenode.network.checkpoint) needs to confirm the change, or to revert it.
+  returned: success, O(confirm_timeout) is given, and something was changed
+  type: dict
+  contains:
+    run:
+      description: The id of the run.
+      type: str
+      sample: 2026-11-21T17:03:12Z-0a1b2c3d
+    seconds:
+      description: How long the node waits.
+      type: int
+      sample: 60
+  sample:
+    run: 2026-11-21T17:03:12Z-0a1b2c3d
+    seconds: 60
 changes:
   description:
     - What was changed, in that order, or in check mode would be. Check mode and the run after it return the same.
@@ -221,12 +254,12 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubenode.network.plugins.module_utils._door import open_door
+from ansible_collections.kubenode.network.plugins.module_utils._door import TERMS, open_door
 from ansible_collections.kubenode.network.plugins.module_utils._sections import sysctl_bridge_nf
 
 
 def main() -> None:
-    open_door(AnsibleModule(argument_spec=sysctl_bridge_nf.OPTIONS, supports_check_mode=True), sysctl_bridge_nf)
+    open_door(AnsibleModule(argument_spec={**sysctl_bridge_nf.OPTIONS, **TERMS}, supports_check_mode=True), sysctl_bridge_nf)
 
 
 if __name__ == "__main__":

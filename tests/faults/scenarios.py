@@ -103,7 +103,7 @@ def other_pod(node: Node) -> Pod:
 def options(asked: Options) -> Options:
     """The options of a run as Ansible would give them to the module."""
     boot = {} if "boot_service" in asked else {"boot_service": {"program": program.SENT, "checksum": CHECKSUM, "python": "/usr/bin/python3"}}
-    validated = ArgumentSpecValidator(_node.argument_spec()).validate(copy.deepcopy({**asked, **boot}))
+    validated = ArgumentSpecValidator({**_node.argument_spec(), **_door.TERMS}).validate(copy.deepcopy({**asked, **boot}))
     if validated.error_messages:
         raise ValueError(validated.error_messages)
     return validated.validated_parameters
@@ -116,6 +116,7 @@ class _Done(Exception):
 class _Module:
     check_mode = False
     _diff = False
+    _name = "kubenode.network.node_network"
 
     def __init__(self, params: Options) -> None:
         self.params = params

@@ -358,6 +358,7 @@ CASES: dict[str, Case] = {
     "services.reload_networkd": Case(lambda _folder: services.reload_networkd(), "networkctl|systemctl"),
     "services.reload_systemd": Case(lambda _folder: services.reload_systemd(), "systemctl"),
     "services.reload_udev": Case(lambda _folder: services.reload_udev(), "udevadm"),
+    "services.start_detached": Case(lambda _folder: services.start_detached(["guard"], "x.service"), "guard|systemd-run"),
     "sysctls.load_module": Case(lambda _folder: sysctls.load_module("br_netfilter"), "modprobe"),
     "sysctls.reload_udev": Case(lambda _folder: sysctls.reload_udev(), "udevadm"),
     "sysctls.write": Case(_below(sysctls, "ROOT", lambda: sysctls.write("net/ip_forward", "1")), "net/ip_forward"),

@@ -36,7 +36,7 @@ _LINE = re.compile(r"(?P<name>[a-z0-9_]+)\((?P<args>.*?)\)?\s+= (?P<result>.*)")
 _PASSING = (
     (r"\.[0-9a-f]{8}\.tmp", ".XXXXXXXX.tmp"), (r"(pipe|socket|NETLINK|UNIX-STREAM|UNIX|anon_inode):\[[^]]*\]", r"\1:[]"), (r"veth[0-9a-f]{8}", "vethX"),
     (r"0x7f[0-9a-f]+", "ADDRESS"), (r"nlmsg_(seq|pid)=\d+", r"nlmsg_\1=N"), (r"[0-9a-f]{64}", "SHA256"),
-    (r"\b\d+(<)", r"N\1"), (r"ns/net:\[\d+\]", "ns/net:[]"), (r'\.lock>, "\d+\\n", \d+', '.lock>, "PID", N'),
+    (r"\b\d+(<)", r"N\1"), (r"ns/net:\[\d+\]", "ns/net:[]"), (r"^((?:write|pwrite64)\(N</[^>]*>), .*", r"\1, ...)"),
 )
 
 

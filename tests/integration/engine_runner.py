@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run in a node: converges sections with a step told to fail, or to pause. Reads JSON from stdin, prints JSON.
 
-One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify"] or null, "pause": STEP or null,
+One line of JSON first: {"params": options of node_network, "fail": [STEP, "write" | "verify" | "kill"] or null, "pause": STEP or null,
 "section": the module whose options they are, where these are not of node_network}
 -> {"changes": N} or {"error": TEXT}. A run with a "pause" prints "paused" when the STEP-th change is written, and waits for
 a line; if it is then put back, it prints "undoing" before and waits for another one.
@@ -12,11 +12,13 @@ a line; if it is then put back, it prints "undoing" before and waits for another
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubenode.network.plugins.module_utils import _converge
-from ansible_collections.kubenode.network.plugins.module_utils._door import execute
+from ansible_collections.kubenode.network.plugins.module_utils._door import Terms, execute
 from ansible_collections.kubenode.network.plugins.module_utils._errors import KubenodeError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
@@ -37,14 +39,24 @@ def at_step(step: int, change: object) -> None:
 
 
 def told_to_fail(step: int, when: str) -> None:
-    """Makes the STEP-th change fail, before it is written or after."""
+    """Makes the STEP-th change fail, before it is written or after, or kills this process when it is written."""
     real, seen = _converge._verify, []
 
     def verify(change: _converge.Change) -> None:
-        seen.append(change)
-        if len(seen) == step:
+        is_first = change.resource.id not in seen
+        seen.append(change.resource.id)
+        if is_first and len(set(seen)) == step:
             raise NodeError("told to fail")
         real(change)
+
+    def kill(resource: Resource) -> None:
+        write = resource.write
+
+        def last(state: object) -> None:
+            write(state)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        resource.write = last
 
     def refuse_once(resource: Resource) -> None:
         write, calls = resource.write, []
@@ -60,7 +72,7 @@ def told_to_fail(step: int, when: str) -> None:
     if when == "verify":
         _converge._verify = verify
     else:
-        at_step(step, refuse_once)
+        at_step(step, {"write": refuse_once, "kill": kill}[when])
 
 
 def told_to_pause(resource: Resource) -> None:
@@ -71,7 +83,7 @@ def told_to_pause(resource: Resource) -> None:
         wait("paused")
 
     def restoring(token: object) -> None:
-        resource.write = write  # what restore may call
+        resource.write, resource.restore = write, restore  # what is called from here on
         wait("undoing")
         restore(token)
 
@@ -94,7 +106,7 @@ def main() -> None:
         at_step(order["pause"], told_to_pause)
     try:
         options = validated.validated_parameters
-        result = execute([(section, options, "")] if section else open_sections(options), check=False)
+        result = execute([(section, options, "")] if section else open_sections(options), Terms("a test"))
         print(json.dumps({"changes": len(result["changes"])}))
     except KubenodeError as error:
         print(json.dumps({"error": str(error)}))

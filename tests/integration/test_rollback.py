@@ -1,18 +1,20 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whole or not at all: when a step fails or the run is ended, the node is as it was before the run."""
+"""Whole or not at all: when a step fails or the run is ended, the node is as it was before the run. When it is killed, the next run
+sees to that, or finishes what was done."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from testbed import diff_dumps
+from testbed import diff_dumps, program
 from testbed.paths import link_collection
 
 RUNNER = Path(__file__).with_name("engine_runner.py")
@@ -153,3 +155,57 @@ def test_a_run_under_nohup_does_not_end_with_its_connection(node):
     assert process.stdout.readline() == "paused\n"
     process.send_signal(signal.SIGHUP)
     assert json.loads(process.communicate("\n", timeout=20)[0]) == {"changes": 2}
+
+
+# Runs that are killed
+
+JOURNAL = "/var/lib/kubenode-network/journal.json"
+NETWORK = {"name": "mynet", "plugins": [{"type": "bridge"}]}
+
+
+def document_of(node):
+    path = "/etc/kubenode-network/node.json"
+    return node.read(path) if node.exists(path) else None
+
+
+def killed(node, params, step):
+    """Whether the run had a step of that number, behind which it was killed."""
+    argv, env = COMMAND
+    ended = node.run(argv, input=order_of(params, [step, "kill"]), env=env, check=False)
+    assert ended.returncode in (0, -signal.SIGKILL, 128 + signal.SIGKILL), ended.stderr
+    return ended.returncode != 0
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, NODE), (NODE, OTHER), (NODE, REMOVED)], ids=["first run", "change", "removal"])
+def test_a_run_that_is_killed_is_undone_by_the_next_one(node, before, after):
+    node.add_foreign()
+    if before:
+        assert "error" not in run(node, before)
+    start, document = node.dump(), document_of(node)
+    step = 1
+    while killed(node, after, step) and document_of(node) == document:
+        assert node.exists(JOURNAL)
+        assert run(node, {}) == {"changes": 0}
+        difference = diff_dumps(start, node.dump())
+        assert not difference, f"after a kill in step {step}:\n{difference}"
+        step += 1
+    assert step > 6
+    assert node.exists(JOURNAL), "it was killed behind its last step"
+    assert run(node, after) == {"changes": 0}
+    assert not node.exists("/var/lib/kubenode-network/undo.zip") and not node.exists(JOURNAL)
+
+
+def test_every_door_recovers_and_says_so(plugin_node):
+    node = plugin_node
+    assert killed(node, NODE, 6)
+    checked = node.module("cni_config", NETWORK, check=True)
+    assert "a run that may change the node will first undo it" in checked["warnings"][0]
+    program.send(node)
+    start = node.dump()
+    status = node.run([sys.executable, "-I", program.SENT, "status"], check=False)
+    assert "was interrupted; a run that may change the node will first undo it" in status.stdout
+    assert not diff_dumps(start, node.dump())
+    made = node.module("cni_config", NETWORK)
+    assert made["changed"]
+    assert re.search(r"the run of a test that began at \S+ \(process \d+\) was interrupted; everything done before it was put back", made["warnings"][0])
+    assert not any("interrupted" in warning for warning in node.module("cni_config", NETWORK).get("warnings", []))

@@ -70,6 +70,7 @@ class Loader:
 
     def __init__(self, importer: Importer, path: str, source: bytes) -> None:
         self._importer, self._path, self._source = importer, path, source
+        self.archive = importer.archive.archive  # as a zipimporter has it
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None

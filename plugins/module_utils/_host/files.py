@@ -310,6 +310,7 @@ def keep_content(content: Content) -> None:
     kept = os.path.join(STORE, content.sha256)
     if os.path.exists(kept) and sha256_of(kept) == content.sha256:
         return
+    make_folder(os.path.dirname(STORE), 0o700)
     make_folder(STORE, 0o700)
     write(kept, content, mode=0o600)
 
@@ -331,24 +332,25 @@ def forget(hashes: t.Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str, seconds: float = 60) -> t.Iterator[None]:
-    """Holds a lock on this node; waits for another run that has it. The kernel drops it when the process ends."""
+def locked(path: str, seconds: float = 60, holder: str = "") -> t.Iterator[None]:
+    """Holds a lock on this node, in the name of ``holder``; waits for another run that has it. The kernel drops it when the
+    process ends."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     try:
         _wait_for_lock(descriptor, path, seconds)
-        _say_who_holds(descriptor, path)
+        _say_who_holds(descriptor, path, holder or f"process {os.getpid()}")
         yield
     finally:
         os.close(descriptor)
 
 
-def _say_who_holds(descriptor: int, path: str) -> None:
+def _say_who_holds(descriptor: int, path: str, holder: str) -> None:
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
     except OSError as error:
         raise NodeError(f"{path} cannot be written: {error.strerror}") from error
 
@@ -361,8 +363,8 @@ def _wait_for_lock(descriptor: int, path: str, seconds: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                raise NodeError(f"another run (process {holder}) has held {path} for {seconds:.0f} s; try again when it is done") from None
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                raise NodeError(f"{holder} has held {path} for {seconds:.0f} s; try again when it is done") from None
             time.sleep(0.1)
 
 

@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import typing as t
 
+from .._errors import NodeError
+from .files import read_text
 from .process import find, output, run
 
 #: Where daemons are that nobody calls by name, so that they need not be in a PATH.
@@ -39,6 +43,19 @@ def _has_systemd(program: str) -> bool:
     return any(os.path.exists(os.path.join(folder, program)) for folder in _SYSTEMD)
 
 
+def start_detached(argv: t.Sequence[str], unit: str) -> None:
+    """Starts a program that outlives this process and the connection it came by: as a transient unit where systemd runs, which would
+    end all that a session leaves, else in a session of its own."""
+    if systemd_runs():
+        output(["systemd-run", "--quiet", "--collect", f"--unit={unit}", *argv])
+    else:
+        nowhere = subprocess.DEVNULL
+        try:
+            subprocess.Popen(list(argv), start_new_session=True, cwd="/", stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        except OSError as error:
+            raise NodeError(f"{argv[0]} could not be run: {error}") from error
+
+
 def reload_systemd() -> None:
     """Has systemd read its units anew, where it runs."""
     if systemd_runs():
@@ -46,8 +63,9 @@ def reload_systemd() -> None:
 
 
 def forget_unit(name: str) -> None:
-    """Ends a unit before its file goes, or systemd would go on listing it."""
-    if systemd_runs():
+    """Ends a unit before its file goes, or systemd would go on listing it. Not the one that this process runs in, which would end
+    with it."""
+    if systemd_runs() and f"/{name}" not in (read_text("/proc/self/cgroup") or ""):
         run(["systemctl", "stop", name])
 
 

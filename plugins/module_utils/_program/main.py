@@ -4,7 +4,7 @@
 
 # Private to the collection: may change at any time.
 
-"""The command line: ``kubenode-network status|diff|apply``."""
+"""The command line: ``kubenode-network status|diff|apply|confirm|revert``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import os
 import sys
 import typing as t
 
+from .. import _transaction
 from .._document import PATH
 from .._errors import KubenodeError
 from . import parts, show
@@ -24,7 +25,7 @@ EPILOG = """exit codes:
   0  the node is as the document says
   1  something failed
   2  the command was not understood
-  3  something differs from the document, or still waits for a link
+  3  something differs from the document, still waits for a link, or could not be taken back
 
 The document is /etc/kubenode-network/node.json. Ansible writes it; status and diff compare the node with it, apply makes the node so.
 """
@@ -36,9 +37,7 @@ def main(version: str, argv: t.Sequence[str] | None = None) -> int:
     try:
         if os.geteuid() != 0:
             raise KubenodeError(f"{PATH} is root's alone to read (expected to run as root, e.g. by sudo)")
-        if not os.path.lexists(PATH):
-            return _nothing(options)
-        return _run(options)
+        return _VERBS[options.verb](options)
     except (KubenodeError, OSError) as error:
         _say(sys.stderr, f"kubenode-network: {error}\n")
         return ERROR
@@ -52,35 +51,55 @@ def _parser(version: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|diff|apply")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|diff|apply|confirm|revert")
     texts = {
         "status": "list every part and object: ok, drift, missing or waiting, and where auto would now choose otherwise",
         "diff": "show what differs from the document, as text",
-        "apply": "make the node what the document says",
+        "apply": "make the node what the document says; what a run that died has left open is finished or undone first",
+        "confirm": "keep the change that waits to be confirmed",
+        "revert": "take the change back that waits to be confirmed",
     }
     for verb, text in texts.items():
         own = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        if verb in _ANSWERS:
+            own.add_argument("run", nargs="?", help="the id of its run (default: whichever waits)")
         own.add_argument("--json", action="store_true", help="print JSON for programs")
         if verb == "apply":
             own.add_argument("--check", action="store_true", help="say what would be changed, and change nothing")
     return parser
 
 
-def _nothing(options: argparse.Namespace) -> int:
-    text = json.dumps(show.as_data([])) if options.json else f"Nothing is configured on this node: there is no {PATH}."
-    _say(sys.stdout, f"{text}\n")
+def _compare(options: argparse.Namespace) -> int:
+    changing = options.verb == "apply" and not options.check
+    report = parts.apply() if changing else parts.look()
+    if options.json:
+        text = json.dumps(show.as_data(report), indent=1) + "\n"
+    elif not report.looks and not os.path.lexists(PATH):
+        text = "".join(f"{note}\n" for note in report.notes) + f"Nothing is configured on this node: there is no {PATH}.\n"
+    else:
+        text = _text(options, report, show.Paint(is_terminal=sys.stdout is not None and sys.stdout.isatty()))
+    _say(sys.stdout, text)
+    return exit_code(report.looks)
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    answer = _transaction.confirm(options.run)
+    data = {"run": answer.run, "changed": answer.changed}
+    _say(sys.stdout, f"{json.dumps(data) if options.json else f'The change of the run {answer.run} stays.'}\n")
     return OK
 
 
-def _run(options: argparse.Namespace) -> int:
-    changing = options.verb == "apply" and not options.check
-    looks = parts.apply() if changing else parts.look()
-    if options.json:
-        text = json.dumps(show.as_data(looks), indent=1) + "\n"
-    else:
-        text = _text(options, looks, show.Paint(is_terminal=sys.stdout is not None and sys.stdout.isatty()))
-    _say(sys.stdout, text)
-    return exit_code(looks)
+def _revert(options: argparse.Namespace) -> int:
+    answer = _transaction.revert(options.run)
+    undone = answer.undone
+    data = {"run": answer.run, "changed": answer.changed, "stuck": undone.stuck if undone else {}}
+    words = f"The change of the run {answer.run} {f'is taken back; {undone}' if undone else 'was taken back before'}."
+    _say(sys.stdout, f"{json.dumps(data) if options.json else words}\n")
+    return DRIFT if data["stuck"] else OK
+
+
+_ANSWERS = {"confirm": _confirm, "revert": _revert}
+_VERBS = {"status": _compare, "diff": _compare, "apply": _compare, **_ANSWERS}
 
 
 def _say(stream: t.TextIO | None, text: str) -> None:
@@ -99,12 +118,13 @@ def _say(stream: t.TextIO | None, text: str) -> None:
             raise OSError(f"what there is to say cannot be written: {error.strerror}") from error
 
 
-def _text(options: argparse.Namespace, looks: t.Sequence[parts.Look], paint: show.Paint) -> str:
+def _text(options: argparse.Namespace, report: parts.Report, paint: show.Paint) -> str:
+    notes, looks = "".join(f"{note}\n" for note in report.notes), report.looks
     if options.verb == "status":
-        return show.status(looks, paint)
+        return notes + show.status(looks, paint)
     if options.verb == "diff":
-        return show.diff(looks, paint) + show.remarks([look for look in looks if look.problems], paint)
-    return show.applied(looks, paint, check=options.check)
+        return notes + show.diff(looks, paint) + show.remarks([look for look in looks if look.problems], paint)
+    return notes + show.applied(looks, paint, check=options.check)
 
 
 def exit_code(looks: t.Sequence[parts.Look]) -> int:

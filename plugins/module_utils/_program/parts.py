@@ -13,11 +13,11 @@ import dataclasses
 import functools
 import typing as t
 
-from .. import _door
+from .. import _door, _transaction
 from .._converge import Change, Part, Want
 from .._document import Document, Record
 from .._errors import InputError, KubenodeError, NodeError
-from .._host import files, process
+from .._host import process
 from .._resource import Resource, State
 from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
 from .._sections.base import Options, Run, defaults
@@ -63,26 +63,41 @@ class Look:
         return next((state for state in (FAILED, MISSING, DRIFT, WAITING) if state in states), OK)
 
 
-def look() -> list[Look]:
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Every part, and what is to be said of runs that did not end."""
+
+    looks: list[Look]
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+#: How the program makes its own runs.
+TERMS = _door.Terms("kubenode-network")
+
+
+def look() -> Report:
     """Every part of the node's document. Changes nothing."""
     document = Document.load()
+    open_ = _transaction.pending()
     looks = [_look_at(section, instance, document) for section, instance in _parts(document)]
-    return looks + [_look_at_binaries(bin_dir, document) for bin_dir in document.instances(cni_plugins.NAME)]
+    looks += [_look_at_binaries(bin_dir, document) for bin_dir in document.instances(cni_plugins.NAME)]
+    return Report(looks, [] if open_ is None else [open_])
 
 
-def apply() -> list[Look]:
+def apply() -> Report:
     """Makes the node what its document says, one part after the other, each of them whole or not at all. What is not wanted
     now is not given back: at boot it may only be late.
 
     What one part makes may be what another waited for: a bridge's own switches come with the bridge, and the rules against
     duplicates with those switches. So there is a second round where the first changed something.
     """
-    with process.ended_by_signals(), files.locked(_door.LOCK):
+    with process.ended_by_signals(), _transaction.only_writer(TERMS.name, TERMS.lock_timeout) as recovered:
         names = _parts(Document.load())
         first = [_apply_part(section, instance) for section, instance in names]
         if not any(look.changes for look in first):
-            return first
-        return [_joined(before, _apply_part(section, instance)) for before, (section, instance) in zip(first, names)]
+            return Report(first, recovered.warnings)
+        second = [_joined(before, _apply_part(section, instance)) for before, (section, instance) in zip(first, names)]
+        return Report(second, recovered.warnings)
 
 
 def _joined(before: Look, after: Look) -> Look:
@@ -141,7 +156,7 @@ def _apply_part(section: t.Any, instance: str) -> Look:
 def _settle(found: Look, section: t.Any, run: Run) -> None:
     """Makes the part as the document has it, or in check mode plans that. The document itself is not worth a word."""
     parts = _as_documented(section, found.instance, run)
-    outcome = _door.settle(parts, run)
+    outcome = _door.settle(parts, run, TERMS)
     told = [(change, text) for change, text in zip(outcome.changes, outcome.diff) if change.resource.id != run.document.resource().id]
     found.changes, found.diff = [change for change, _text in told], [text for _change, text in told]
     part = next(part for part in parts if part.section == section.NAME)

@@ -87,10 +87,12 @@ def _painted(line: str, paint: Paint) -> str:
     return paint(line[:-1], line[0]) + "\n"
 
 
-def as_data(looks: t.Sequence[Look]) -> dict[str, t.Any]:
-    """``{"state", "parts": [{"section", "instance", "state", "objects": [{"id", "state", "origin", "note"}], "changes", "diff",
+def as_data(report: parts.Report) -> dict[str, t.Any]:
+    """``{"notes", "state", "parts": [{"section", "instance", "state", "objects": [{"id", "state", "origin", "note"}], "changes", "diff",
     "choices": {KEY: {"now", "auto"}}, "problems", "warnings"}]}``"""
+    looks = report.looks
     return {
+        "notes": report.notes,
         "state": worst(looks),
         "parts": [
             {

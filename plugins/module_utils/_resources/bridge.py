@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .._errors import InUse
 from .._host import links, sysctls
 from .._resource import Resource, State
 
@@ -101,6 +102,8 @@ class Bridge(Resource):
         return {**super().capture(), "ports": ports}
 
     def restore(self, token: t.Any) -> None:
+        if token["state"] is None and any(link.master == self.name for link in links.read_links().values()):
+            raise InUse("ports were attached to it meanwhile, by pods that have just begun")
         super().restore(token)
         there = links.read_links()
         for port, hairpin in token["ports"].items():

@@ -21,10 +21,15 @@ class CniEntry(Resource):
     Nothing else in the file changes, not one character. An entry that was found keeps its spelling beside its state.
     """
 
+    survives_boot = True
+
     def __init__(self, path: str, plugin: str) -> None:
         self.path = path
         self.plugin = plugin
         self.id = f"cni_entry:{path}#{plugin}"
+
+    def arguments(self) -> list[t.Any]:
+        return [self.path, self.plugin]
 
     def read(self) -> State:
         text = read_text(self.path)

@@ -22,6 +22,8 @@ class CniFile(Resource):
     """Somebody else's CNI file, as far as loaders see it. State: ``enabled``, or ``disabled`` by another name beside it, or
     None when it is not there by either name."""
 
+    survives_boot = True
+
     def __init__(self, path: str) -> None:
         self.path = path
         self.aside = path + SUFFIX

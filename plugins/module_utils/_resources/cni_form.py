@@ -27,6 +27,8 @@ class CniForm(Resource):
     the network. ``original`` is the text of the single configuration that was found, if it was found by an earlier run.
     """
 
+    survives_boot = True
+
     def __init__(self, path: str, original: str | None = None) -> None:
         self.path = path
         self.list_path = list_path(path)

@@ -21,6 +21,8 @@ class File(Resource):
     State: ``{"sha256", "mode", "owner", "group"}``, or ``{"symlink": target}`` for a link that was found there.
     """
 
+    survives_boot = True
+
     def __init__(self, path: str, content: files.Content | None = None, *, binary: bool = False) -> None:
         self.path = path
         self.id = f"file:{path}"
@@ -84,6 +86,8 @@ def _rights(state: t.Mapping[str, t.Any]) -> str:
 
 class Folder(Resource):
     """A folder, by mode and owner. State: ``{"mode", "owner", "group"}``. It only goes away when it is empty."""
+
+    survives_boot = True
 
     def __init__(self, path: str, *, stays: bool = False) -> None:
         self.path = path

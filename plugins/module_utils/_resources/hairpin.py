@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from .._document import Document
 from .._errors import NodeError
 from .._host import links
@@ -19,11 +21,14 @@ class HairpinPort(Resource):
     ``before`` counts as found where it is not None: what the plugins did by our own list was not there before us.
     """
 
-    def __init__(self, bridge: str, port: str, *, gone: bool, before: bool | None = None) -> None:
+    def __init__(self, bridge: str, port: str, *, gone: bool = False, before: bool | None = None) -> None:
         self.bridge, self.port = bridge, port
         self.id = f"hairpin:{bridge}/{port}"
         self.gone = gone
         self.before = before
+
+    def arguments(self) -> list[t.Any]:
+        return [self.bridge, self.port]
 
     def read(self) -> State:
         link = self._link()

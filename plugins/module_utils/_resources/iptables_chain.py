@@ -49,6 +49,13 @@ class OwnChain(Resource):
         self.pods = [ipaddress.ip_network(pod) for pod in pods]
         self.id = f"{kind.name}:iptables-{variant}/{family}"
 
+    def arguments(self) -> list[t.Any]:
+        return [self.kind.name, self.variant, self.family, [str(pod) for pod in self.pods]]
+
+    @classmethod
+    def again(cls, *arguments: t.Any) -> OwnChain:
+        return cls(KINDS[arguments[0]], *arguments[1:])
+
     def _rules(self) -> tuple[set[str], list[iptables.Rule]]:
         return iptables.read(self.variant, self.family, self.kind.table)
 
@@ -154,6 +161,13 @@ class BaseChain(Resource):
     def __init__(self, kind: Kind, family: str) -> None:
         self.kind, self.family = kind, family
         self.id = f"iptables_table:{kind.table}/{family}"
+
+    def arguments(self) -> list[t.Any]:
+        return [self.kind.name, self.family]
+
+    @classmethod
+    def again(cls, *arguments: t.Any) -> BaseChain:
+        return cls(KINDS[arguments[0]], *arguments[1:])
 
     def read(self) -> State:
         items = nft.read_table(self.family, self.kind.table)

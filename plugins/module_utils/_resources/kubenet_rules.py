@@ -27,6 +27,9 @@ class KubenetRules(Resource):
         self.variant, self.family = variant, family
         self.id = f"kubenet_rules:iptables-{variant}/{family}"
 
+    def arguments(self) -> list[t.Any]:
+        return [self.variant, self.family]
+
     def _based(self) -> list[str]:
         return [rule for chain, rule in iptables.read(self.variant, self.family, "nat")[1] if chain == CHAIN]
 

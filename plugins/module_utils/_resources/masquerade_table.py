@@ -31,6 +31,9 @@ class MasqueradeTable(Resource):
         self.family = family
         self.id = f"masquerade:nftables/{family}"
 
+    def arguments(self) -> list[t.Any]:
+        return [self.family]
+
     def read(self) -> State:
         items = nft.read_table(self.family, TABLE)
         return None if items is None else _in_words(items) or {"items": items}

@@ -15,9 +15,14 @@ from .._resource import Resource, State
 class Package(Resource):
     """A package of the distribution, whatever its version. State: ``{"installed": True}``; False for half of one."""
 
+    survives_boot = True
+
     def __init__(self, name: str, manager: str) -> None:
         self.id = f"package:{name}"
         self.name, self.manager = name, manager
+
+    def arguments(self) -> list[t.Any]:
+        return [self.name, self.manager]
 
     def read(self) -> State:
         whole = packages.is_whole(self.name, self.manager)

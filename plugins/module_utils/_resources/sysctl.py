@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from .._errors import Stays
 from .._host import sysctls
 from .._resource import Resource, State
 
@@ -92,6 +93,9 @@ class BrNetfilter(Resource):
 
     id = "module:br_netfilter"
 
+    def arguments(self) -> list[t.Any]:
+        return []
+
     def read(self) -> State:
         return {"loaded": True} if sysctls.br_netfilter_loaded() else None
 
@@ -100,7 +104,8 @@ class BrNetfilter(Resource):
             sysctls.load_module("br_netfilter")
 
     def restore(self, token: t.Any) -> None:
-        """Stays loaded."""
+        if token["state"] != self.read():
+            raise Stays("it stays loaded")
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return True

@@ -24,6 +24,9 @@ class TakenOver(file.File):
         self._before = None if before is None else files.Bytes(before.encode())
         self._rights = {name: rights[name] for name in ("mode", "owner", "group")}
 
+    def arguments(self) -> list[t.Any]:
+        return [self.path, None, self._rights]
+
     def found(self, state: State) -> State:
         return None if self._before is None else {"sha256": self._before.sha256, **self._rights}
 

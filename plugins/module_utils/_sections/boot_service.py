@@ -46,7 +46,8 @@ Documentation=https://github.com/kubenode/network
 Wants=network-pre.target
 After=network-pre.target systemd-modules-load.service systemd-sysctl.service local-fs.target
 Before={BEFORE}
-ConditionPathExists=/etc/kubenode-network/node.json
+ConditionPathExists=|/etc/kubenode-network/node.json
+ConditionPathExists=|/var/lib/kubenode-network/journal.json
 RequiresMountsFor={PROGRAM} /etc/kubenode-network
 
 [Service]

@@ -273,7 +273,7 @@ Owners = t.Callable[[], t.Mapping[str, str]]
 class PluginFile(file.File):
     """A binary that we made. It is not removed when a package owns it by now, which then put its own there."""
 
-    def __init__(self, path: str, owners: Owners) -> None:
+    def __init__(self, path: str, owners: Owners = dict) -> None:
         super().__init__(path, binary=True)
         self.owners = owners
 
@@ -285,7 +285,7 @@ class PluginFile(file.File):
 class PluginFolder(file.Folder):
     """A folder that we made for the binaries, which goes with those of a package that goes, too."""
 
-    def __init__(self, path: str, owners: Owners) -> None:
+    def __init__(self, path: str, owners: Owners = dict) -> None:
         super().__init__(path)
         self.owners = owners
 

@@ -45,7 +45,7 @@ class Disk:
         return Want(resource, {**resource.wanted(mode), "owner": os.geteuid(), "group": os.getegid()})
 
     def converge(self, *parts):
-        return _door.settle(parts, self.new_run())
+        return _door.settle(parts, self.new_run(), _door.Terms("a test"))
 
 
 @pytest.fixture

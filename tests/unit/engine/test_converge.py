@@ -18,6 +18,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._document import 
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource, outline
 from ansible_collections.kubenode.network.plugins.module_utils._resources.bridge import Bridge
+from ansible_collections.kubenode.network.plugins.module_utils._undo import Undone
 
 
 class World:
@@ -573,11 +574,10 @@ def half(world, error):
 
 
 def expect_undone(world, states, text, failed):
-    """Everything up to the failed step was restored in reverse order, and the world is what it was."""
+    """Everything was restored in reverse order, twice, and the world is what it was."""
     assert world.states == states and world.document.read_text() == text
-    done = STEPS[: failed + 1]
-    assert [oid for verb, oid, _state in world.log if verb == "write"] == done
-    assert [oid for verb, oid, _state in world.log if verb == "restore"] == done[::-1]
+    assert [oid for verb, oid, _state in world.log if verb == "write"] == STEPS[: failed + 1]
+    assert [oid for verb, oid, _state in world.log if verb == "restore"] == STEPS[::-1] * 2
 
 
 def test_the_plan_of_the_following_tests(prepared):
@@ -602,7 +602,7 @@ def test_a_write_that_fails_is_undone_with_everything_before_it(prepared, failed
     with pytest.raises(ApplyError) as caught:
         change(prepared)
     expect_undone(prepared, states, text, failed)
-    assert caught.value.restored is True and caught.value.__cause__ is error
+    assert caught.value.undone == Undone() and caught.value.__cause__ is error
     said = f"{STEPS[failed]} could not be changed: {reason}; everything done before it was put back, the node is as it was"
     assert str(caught.value) == said
 
@@ -619,19 +619,33 @@ def test_a_write_that_reads_back_wrong_is_undone(prepared, failed):
     assert str(caught.value).startswith(said)
 
 
+def test_a_change_that_a_later_one_upsets_is_undone(prepared):
+    states, text = copy.deepcopy(prepared.states), prepared.document.read_text()
+
+    def upsetting(oid, state):
+        prepared.put(oid, state)
+        prepared.put(STEPS[0], "upset")
+
+    prepared.faults["write", STEPS[2]] = upsetting
+    with pytest.raises(ApplyError, match=f"{STEPS[0]} could not be changed: it was written but reads back as .upset."):
+        change(prepared)
+    assert (prepared.states, prepared.document.read_text()) == (states, text)
+
+
 @pytest.mark.parametrize("failed", range(len(STEPS)))
-def test_a_thing_that_cannot_be_captured_is_not_touched(prepared, failed):
+def test_nothing_is_touched_when_something_cannot_be_captured(prepared, failed):
     states, text = copy.deepcopy(prepared.states), prepared.document.read_text()
 
     def fault(oid):
         raise NodeError("the store is full")
 
     prepared.faults["capture", STEPS[failed]] = fault
-    with pytest.raises(ApplyError, match="the store is full; everything done before it was put back"):
+    with pytest.raises(NodeError) as caught:
         change(prepared)
+    said = f"nothing was changed: what there is of {STEPS[failed]} cannot be kept, so that it could be put back: the store is full"
+    assert str(caught.value) == said
     assert prepared.states == states and prepared.document.read_text() == text
-    assert [oid for verb, oid, _state in prepared.log if verb == "restore"] == STEPS[:failed][::-1]
-    assert STEPS[failed] not in {oid for _verb, oid, _state in prepared.log}
+    assert prepared.log == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=["KeyboardInterrupt", "SystemExit"])
@@ -673,7 +687,7 @@ def test_what_cannot_be_put_back_is_named_and_the_rest_is_put_back(prepared, stu
     prepared.faults["restore", STEPS[stuck]] = fault
     with pytest.raises(ApplyError) as caught:
         change(prepared)
-    assert caught.value.restored is False
+    assert caught.value.undone == Undone(stuck={STEPS[stuck]: "stuck"})
     assert str(caught.value) == f"{STEPS[3]} could not be changed: the disk is full; these could not be put back: {STEPS[stuck]} (stuck)"
     prepared.put(STEPS[stuck], states.get(STEPS[stuck]))  # all but the stuck one are as they were
     expect_undone(prepared, states, text, 3)
@@ -733,7 +747,7 @@ def test_restore_gets_the_token_and_not_the_state(world):
     world.faults["write", "thing:a"] = half(world, NodeError("no"))
     with pytest.raises(ApplyError):
         run(world, part_of(world, wants=[Want(Deep(world, "thing:a"), 1)]))
-    assert tokens == [{"value": 0, "beside": 42}]
+    assert tokens == [{"value": 0, "beside": 42}] * 2
 
 
 def test_by_default_a_thing_is_captured_by_reading_and_restored_by_writing():

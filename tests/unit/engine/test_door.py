@@ -10,7 +10,7 @@ import json
 import os
 
 import pytest
-from ansible_collections.kubenode.network.plugins.module_utils import _door
+from ansible_collections.kubenode.network.plugins.module_utils import _door, _undo
 from ansible_collections.kubenode.network.plugins.module_utils._converge import ApplyError, Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError, Problem
@@ -64,7 +64,7 @@ def test_a_run_that_is_undone_leaves_nothing_in_the_store(disk, store, error):
 def test_a_run_that_cannot_be_undone_keeps_what_it_replaced(disk, store, error):
     path = found_file(disk)
     with pytest.raises((ApplyError, KeyboardInterrupt, SystemExit)) as caught:
-        disk.converge(part(disk.want(path, b"ours"), Want(Raising(error, NodeError("stuck")), 1)))
+        disk.converge(part(disk.want(path, b"ours"), Want(Raising(error, NodeError("stuck"), NodeError("stuck")), 1)))
     said = [str(caught.value), str(caught.value.__cause__)]
     assert any("these could not be put back: raising (stuck)" in text for text in said)
     assert len(os.listdir(store)) == 1
@@ -116,11 +116,11 @@ class Recording:
 @pytest.mark.parametrize("check", [True, False])
 def test_a_run_holds_the_lock_from_its_first_look_and_a_look_alone_needs_none(tmp_path, store, monkeypatch, check):
     lock = str(tmp_path / "lock")
-    monkeypatch.setattr(_door, "LOCK", lock)
+    monkeypatch.setattr(_undo, "LOCK", lock)
     empty = Document({}, str(tmp_path / "node.json"))
-    monkeypatch.setattr(Document, "load", lambda path="": empty)
+    monkeypatch.setattr(Document, "load", lambda path="", made=frozenset(): empty)
     section = Recording(lock)
-    _door.execute([(section, {}, "")], check=check)
+    _door.execute([(section, {}, "")], _door.Terms("a test", check=check))
     assert section.held == [not check] and not is_held(lock)
 
 

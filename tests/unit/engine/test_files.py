@@ -498,11 +498,11 @@ def test_a_file_that_was_right_at_first_contact_is_given_back_after_drift_and_ch
 
 def test_the_holder_of_the_lock_is_named_when_the_wait_is_over(tmp_path):
     path = str(tmp_path / "lock")
-    with files.locked(path):
+    with files.locked(path, holder="the run of somebody"):
         with pytest.raises(NodeError) as caught:
             with files.locked(path, seconds=1):
                 pass
-    said = f"another run (process {os.getpid()}) has held {path} for 1 s; try again when it is done"
+    said = f"the run of somebody has held {path} for 1 s; try again when it is done"
     assert str(caught.value) == said
 
 
@@ -532,7 +532,7 @@ def test_a_lock_is_dropped_with_its_process(tmp_path):
         os._exit(0)
     os.waitpid(child, 0)
     with files.locked(path, seconds=0):
-        assert Path(path).read_text() == f"{os.getpid()}\n"
+        assert Path(path).read_text() == f"process {os.getpid()}\n"
 
 
 def test_a_lock_that_cannot_be_taken_is_named(tmp_path):

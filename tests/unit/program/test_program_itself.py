@@ -164,8 +164,8 @@ def test_a_warning_says_once_whose_it_is():
 
 def test_data_is_json():
     found = look(things=things("drift"), changes=[Change(Plain(), 1, 2)], choices={"mtu": (1450, 1400)}, warnings=["w"])
-    data = json.loads(json.dumps(show.as_data([found])))
-    assert data["state"] == "drift"
+    data = json.loads(json.dumps(show.as_data(parts.Report([found], ["a note"]))))
+    assert (data["state"], data["notes"]) == ("drift", ["a note"])
     assert data["parts"][0] == {
         "section": "kubenet_bridge", "instance": "cbr0", "state": "drift", "problems": [], "warnings": ["w"], "diff": [],
         "objects": [{"id": "thing:0", "state": "drift", "origin": "created", "note": ""}],

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""Putting back what a run has changed: by the run itself, or from its journal by whoever comes next."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import os
+import sys
+import typing as t
+
+from . import _guard, _journal
+from ._document import Document
+from ._errors import InUse, Stays
+from ._host import files
+from ._journal import Journal, Step
+
+
+@dataclasses.dataclass
+class Undone:
+    """What came of it. ``stuck`` could not be put back, ``kept`` must not be, since pods use it by now, ``stays`` cannot be and does no
+    harm: each is the id of a resource -> the reason."""
+
+    stuck: dict[str, str] = dataclasses.field(default_factory=dict)
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
+    stays: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        stuck, left = (", ".join(f"{oid} ({reason})" for oid, reason in some.items()) for some in (self.stuck, {**self.kept, **self.stays}))
+        if stuck:
+            return f"these could not be put back: {stuck}"
+        return f"everything else was put back, but for {left}" if left else "everything done before it was put back, the node is as it was"
+
+
+def put_back(steps: t.Sequence[Step]) -> Undone:
+    """Restores in reverse order, whether a step was begun or not.
+
+    Twice: places among the rules of others are those of a node on which nothing of the run is left.
+    """
+    undone = Undone()
+    for _round in range(2):
+        undone = Undone()
+        for step in reversed(steps):
+            try:
+                step.resource.restore(step.token)
+            except InUse as reason:
+                undone.kept[step.resource.id] = str(reason)
+            except Stays as reason:
+                undone.stays[step.resource.id] = str(reason)
+            except BaseException as problem:  # the others must be put back, whatever happens to this one
+                undone.stuck[step.resource.id] = str(problem) or type(problem).__name__
+    return undone
+
+
+def undo(journal: Journal) -> Undone:
+    """Puts back what the run of the journal has changed, as far as a boot has not done it. The journal goes with the last of it;
+    what is kept stays in there, so that it is still known who made it."""
+    here = journal.is_of_this_boot()
+    steps = [_step(entry) for entry in journal.steps if here or entry["survives_boot"]]
+    undone = put_back(steps)
+    finish(journal, undone)
+    return undone
+
+
+def finish(journal: Journal, undone: Undone) -> None:
+    """Leaves of the journal what is not done."""
+    if undone.stuck:
+        return
+    wanted = Document.load(journal.data["document"]["path"]).found_contents()
+    files.forget(set(files.entries(files.STORE)) - set(journal.data["store"]) - wanted)
+    if journal.confirm:
+        _guard.disarm(journal)
+        _guard.remember(journal, _guard.REVERTED, str(undone))
+    _journal.leave(journal, [entry for entry in journal.steps if entry["resource"] in undone.kept])
+
+
+def _step(entry: t.Mapping[str, t.Any]) -> Step:
+    module, _colon, name = entry["class"].partition(":")
+    kind = getattr(importlib.import_module(f".{module}", __package__), name)
+    return Step(kind.again(*entry["arguments"]), entry["token"])
+
+
+#: One run at a time changes a node: two would each write a document that knows nothing of the other's work.
+LOCK = "/run/kubenode-network.lock"
+
+
+def main(folder: str, argv: t.Sequence[str]) -> int:
+    """The command line of the copied code, for the journal in ``folder``: ``guard RUN`` waits for a confirmation; ``undo`` puts back
+    what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself."""
+    files.STORE = os.path.join(folder, os.path.basename(files.STORE))
+    if argv[0] == "guard":
+        return _guard.watch(argv[1], LOCK, lambda journal: not _undo_or_say(journal).stuck)
+    with contextlib.nullcontext() if argv[0] == "undo" else files.locked(LOCK, holder="the revert at boot"):
+        journal = _journal.load()
+        undone = Undone() if journal is None else _undo_or_say(journal)
+    sys.stdout.write(json.dumps(dataclasses.asdict(undone)) + "\n")
+    return 1 if undone.stuck else 0
+
+
+def _undo_or_say(journal: Journal) -> Undone:
+    try:
+        return undo(journal)
+    except Exception as error:  # also of what the journal names and this code does not have
+        return Undone(stuck={_journal.path(): f"{type(error).__name__}: {error}"})
