@@ -197,6 +197,7 @@ def leave(journal: Journal, entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:
 def close() -> None:
     """Takes the journal away: its run is done, or undone. First the journal itself, which the rest is there for."""
     for file in (path(), launcher(), archive()):
+        files.sweep(file)
         files.remove(file)
     files.remove_folder(folder())
 

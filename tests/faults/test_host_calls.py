@@ -223,6 +223,11 @@ def _enter(manager: Any) -> None:
         pass
 
 
+def _sweep(folder: str) -> None:
+    Path(folder, "empty", ".new.00c0ffee.tmp").write_bytes(OLD)
+    files.sweep(f"{folder}/empty/new")
+
+
 def _lease(folder: str) -> leases.Lease:
     return leases.Lease("10.0.0.2", "c", "eth0", f"{folder}/existing", 0.0)
 
@@ -292,6 +297,7 @@ CASES: dict[str, Case] = {
     "files.remove": Case(lambda folder: files.remove(f"{folder}/existing")),
     "files.remove_folder": Case(lambda folder: files.remove_folder(f"{folder}/empty"), "{}/empty"),
     "files.rename": Case(lambda folder: files.rename(f"{folder}/existing", f"{folder}/renamed")),
+    "files.sweep": Case(_sweep),
     "files.symlink": Case(lambda folder: files.symlink(f"{folder}/existing", "target")),
     "files.write": Case(lambda folder: files.write(f"{folder}/existing", files.Bytes(NEW), mode=0o640, **OWN)),
     "firewall.delete_bridge_table": Case(lambda _folder: firewall.delete_bridge_table(_TABLE), "nft"),

@@ -120,7 +120,7 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     """
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    _sweep(folder, name)
+    sweep(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
@@ -139,8 +139,9 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
             os.unlink(temporary)
 
 
-def _sweep(folder: str, name: str) -> None:
+def sweep(path: str) -> None:
     """Removes temporary files of runs that were killed while they wrote this file; the lock keeps living ones out."""
+    folder, name = os.path.split(path)
     for entry in entries(folder):
         if re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp", entry):
             with contextlib.suppress(OSError):
@@ -168,7 +169,7 @@ def _label(temporary: str, path: str) -> None:
 def symlink(path: str, target: str) -> None:
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    _sweep(folder, name)
+    sweep(path)
     try:
         os.symlink(target, temporary)
         os.rename(temporary, path)
