@@ -48,6 +48,17 @@ def test_everything_is_synced_in_order(worker, scenario):
     assert "/etc/kubenode-network/node.json" in renamed or scenario == "removal"
 
 
+@pytest.mark.parametrize("scenario", ["first", "change", "removal"])
+def test_nothing_is_changed_before_the_journal_is_there(worker, scenario):
+    """But for the lock, what programs are asked, and the journal's own folder."""
+    calls = trace.changing(trace.read(worker.ask(f"trace {scenario}")))
+    own = re.compile(r'/var/lib/kubenode-network|"/run/|</run/|<pipe:')
+    written = next(number for number, call in enumerate(calls) if call.name == "rename" and '/var/lib/kubenode-network/journal.json")' in call.text)
+    assert calls[written + 1].text == "fsync(N</var/lib/kubenode-network>)"
+    early = [call.text for call in calls[:written] if call.name not in ("vfork", "fsync") and not own.search(call.args)]
+    assert not early, early
+
+
 WRITTEN = """openat(AT_FDCWD</>, "/etc/.x.tmp", O_WRONLY|O_CREAT|O_EXCL, 0600) = 5</etc/.x.tmp>
 write(5</etc/.x.tmp>, "x", 1) = 1
 fsync(5</etc/.x.tmp>) = 0

@@ -277,7 +277,7 @@ def make_folder(path: str, mode: int) -> None:
     parent = os.path.dirname(path)
     make_folder(parent, 0o755)
     try:
-        os.mkdir(path)
+        os.mkdir(path, mode)  # never open to more than it is meant for, whatever ends the run here
         os.chmod(path, mode)
         _sync_folder(parent)
     except OSError as error:
