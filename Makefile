@@ -46,6 +46,14 @@ integration: bootstrap-test ## tests on nodes made of network and mount namespac
 systemd: bootstrap-test ## the boot service and network managers on systemd nodes, in containers
 	$(PYTHON) -m pytest tests/systemd --junitxml=$(JUNIT)/systemd.xml $(ARGS)
 
+.PHONY: faults
+faults: bootstrap-test ## runs that are killed or fail: every call of _host, and 200 places in real runs (KUBENODE_FAULTS_SEED=7 for others)
+	$(PYTHON) -m pytest tests/faults -n 2 --junitxml=$(JUNIT)/faults.xml $(ARGS)
+
+.PHONY: test-faults
+test-faults: bootstrap-test ## the same at all places, for an hour or two; goes on where it was (ARGS='--point first/kill/rename:3')
+	PYTHONPATH=tests $(PYTHON) -m faults.run $(ARGS)
+
 .PHONY: bench
 bench: bootstrap-test ## what a node costs, against ping and two usual playbooks, and a fleet of 200 (ARGS='--only whole --pairs 20')
 	$(PYTHON) tests/bench/run.py $(ARGS)

@@ -21,7 +21,7 @@ from reports import LOGS, REPORTS, ROOT, Counts, read_counts
 
 LANES = (("matrix", "systemd", "controllers"), ("integration",))
 #: The longest first: a short one at the end leaves less of the other lane idle.
-ANYWHERE = ("sanity", "unit", "lint", "build")
+ANYWHERE = ("faults", "sanity", "unit", "lint", "build")
 
 
 class Result(NamedTuple):

@@ -191,6 +191,14 @@ class DocumentFile(Resource):
         text = json.dumps({**state, SEAL: _seal(state)}, indent=1, sort_keys=False) + "\n"
         files.write(self.path, files.Bytes(text.encode()), mode=0o600)
 
+    def paths(self) -> t.Sequence[str]:
+        return (self.path,)
+
+    def restore(self, token: t.Any) -> None:
+        if token["state"] is None:
+            self.write(None)  # a run that was killed may have made the folder alone
+        super().restore(token)
+
     def focus(self, before: State, after: State) -> tuple[State, State]:
         """The two documents without the parts that are equal."""
         return _without_equals(before, after), _without_equals(after, before)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -202,9 +203,13 @@ def leave(journal: Journal, entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:
 
 def close() -> None:
     """Takes the journal away: its run is done, or undone. First the journal itself, which the rest is there for."""
-    for file in (path(), launcher(), archive()):
-        files.remove(file)
-    files.remove_folder(folder())
+    files.sweep(path())
+    files.remove(path())
+    with contextlib.suppress(NodeError):  # without a journal they do nothing, and the next run clears them away
+        for file in (launcher(), archive()):
+            files.sweep(file)
+            files.remove(file)
+        files.remove_folder(folder())
 
 
 def _seal(data: t.Mapping[str, t.Any]) -> str:

@@ -56,6 +56,10 @@ class Resource:
         if token["beside"] is not None:
             self.write_beside(token["beside"])
 
+    def paths(self) -> t.Sequence[str]:
+        """Paths of the files that ``write`` puts in place: a run that is killed leaves temporary ones beside them."""
+        return ()
+
     def found(self, state: State) -> State:
         """What counts as found where ``state`` is there at the first contact: a run that was killed may have been before."""
         return state

@@ -184,7 +184,7 @@ def _kept_of(journal: Journal | None) -> frozenset[str]:
 
 def _sweep() -> None:
     """Removes what a run leaves that dies around its journal."""
-    if os.path.exists(_journal.archive()) or os.path.exists(_journal.launcher()):
+    if os.path.isdir(_journal.folder()) and files.entries(_journal.folder()) != [os.path.basename(files.STORE)]:
         _journal.close()
 
 

@@ -64,6 +64,8 @@ def undo(journal: Journal) -> Undone:
     what is kept stays in there, so that it is still known who made it."""
     here = journal.is_of_this_boot()
     steps = [_step(entry) for entry in journal.steps if here or entry["survives_boot"]]
+    for path in (path for step in steps for path in step.resource.paths()):
+        files.sweep(path)
     undone = put_back(steps)
     finish(journal, undone)
     return undone

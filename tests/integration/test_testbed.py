@@ -169,6 +169,23 @@ def test_two_nodes_on_one_wire():
         assert bare.dump()["links"].keys() == {"lo"}
 
 
+def test_a_power_cut_leaves_files_alone(node):
+    fresh = node.dump()
+    sleeper = node.popen(["sleep", "100"])
+    node.write("/run/x", "gone\n")
+    node.run(["ip", "netns", "add", "pod"])
+    node.ip("link add br0 type bridge")
+    node.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    node.write("/etc/cni/net.d/x", "kept\n")
+    node.cut_power()
+    assert sleeper.wait() != 0
+    assert node.read("/etc/cni/net.d/x") == "kept\n" and not node.exists("/run/x")
+    node.run(["rm", "-r", "/etc/cni/net.d"])
+    assert diff_dumps(fresh, node.dump()) == ""
+    proof.ping(node, node.outside.ip4)
+    proof.ping(node, node.outside.ip6)
+
+
 # Pods
 
 @pytest.fixture

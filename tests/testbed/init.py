@@ -4,20 +4,24 @@
 """PID 1 of a throw-away namespace, run as a script: private mounts, quiet sysctls, then wait until told to end.
 
 It ends when its standard input does, so the namespace cannot outlive the process that made it, however that one died.
-The line "keep" lets it stay until SIGTERM.
+The line "keep" lets it stay until SIGTERM, the line "cut" is a power cut.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import sys
 
 BIND, MOVE, RECURSIVE = 0x1000, 0x2000, 0x4000
 DETACH = 2
+CLONE_NEWNET = 0x40000000
 STORE = "/run/testbed"
+RUN = ("/run/netns", "/run/cni", "/run/lock")
 # What lies under these is the host's to read and the node's alone to write.
 SHADOWED = ("/etc", "/opt", "/var/lib", "/usr/lib/cni", "/usr/local")
 # These start empty on a node, whatever the host has there.
@@ -68,7 +72,7 @@ def _shadow(path: str) -> None:
 def _fresh_sys() -> None:
     """sysfs shows the links of the namespace that mounted it; the cgroup trees stay the host's."""
     keep = f"{STORE}/cgroup"
-    os.makedirs(keep)
+    os.makedirs(keep, exist_ok=True)
     _mount("/sys/fs/cgroup", keep, flags=BIND | RECURSIVE)
     _mount("sysfs", "/sys", "sysfs")
     _mount(keep, "/sys/fs/cgroup", flags=MOVE)
@@ -76,8 +80,8 @@ def _fresh_sys() -> None:
 
 def _prepare(role: str) -> None:
     _mount("tmpfs", "/run", "tmpfs", data="mode=755")
-    for folder in (STORE, "/run/netns", "/run/cni", "/run/lock"):
-        os.makedirs(folder, exist_ok=True)
+    for folder in (STORE, *RUN):
+        os.makedirs(folder)
     _fresh_sys()
     if role == "node":
         os.mkdir(f"{STORE}/ansible")  # what plays and modules put below ~
@@ -86,10 +90,33 @@ def _prepare(role: str) -> None:
         for path in EMPTY:
             os.makedirs(path, exist_ok=True)
             _mount("tmpfs", path, "tmpfs", data="mode=755")
+    _quieten()
+
+
+def _quieten() -> None:
     for key, value in QUIET.items():
         if os.path.exists(f"/proc/sys/{key}"):
             with open(f"/proc/sys/{key}", "w", encoding="ascii") as file:
                 file.write(value)
+
+
+def _cut() -> None:
+    """Every process ends at once, and all that the kernel knew of the network is gone; files stay, but for those in /run."""
+    with contextlib.suppress(ProcessLookupError):  # nobody else is there
+        os.kill(-1, signal.SIGKILL)
+    if _libc.unshare(CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+    for point in reversed(_mounts_below("/run")):
+        if not point.startswith(STORE):
+            _libc.umount2(os.fsencode(point), DETACH)
+    for name in os.listdir("/run"):
+        path = f"/run/{name}"
+        if path != STORE:
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    for folder in RUN:
+        os.makedirs(folder)
+    _fresh_sys()
+    _quieten()
 
 
 def _main(role: str, name: str) -> None:
@@ -98,7 +125,10 @@ def _main(role: str, name: str) -> None:
     _prepare(role)
     socket.sethostname(name)  # a person who enters must not take it for the host
     os.write(1, b"ready\n")
-    if os.read(0, 16) != b"":
+    while (said := os.read(0, 16)) == b"cut\n":
+        _cut()
+        os.write(1, b"ready\n")
+    if said != b"":
         while True:
             signal.pause()
 

@@ -30,6 +30,7 @@ class Node(Space):
                  cni_bin: tuple[str, ...] = ("/opt/cni/bin",)) -> None:
         super().__init__(name)
         self.cni_bin = cni_bin
+        self._mtu = mtu
         self.ip4 = self.ip6 = ""
         self.has_ansible = False
         self._own = ExitStack()
@@ -53,6 +54,19 @@ class Node(Space):
         # super().__init__ closes a space that did not start
         if "_own" in vars(self):
             self._own.close()
+
+    def cut_power(self) -> None:
+        """Every process ends, and the node is up again without them, with the kernel's state at its start and an empty /run."""
+        self.server.close()
+        self.has_ansible = False
+        self._process.stdin.write(b"cut\n")
+        self._process.stdin.flush()
+        if self._process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{self.name}: it did not start again: {self._process.stderr.read().decode()}")
+        if self.ip4:
+            self.outside.plug(self, self._mtu)
+        else:
+            self.ip("link set lo up")
 
     def module(self, name: str, args: dict[str, Any], check: bool = False, diff: bool = True, **options: Any) -> dict[str, Any]:
         """Run one module and return its result, a failed one too ("failed": True). Raises ModuleCrash.

@@ -31,7 +31,7 @@ class Outside(Space):
 
     def __init__(self, name: str = "outside") -> None:
         super().__init__(name)
-        self._nodes = 0
+        self._numbers: dict[Space, int] = {}
         self.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
                   # Packets with a pod's source must reach a server here, so that a missing masquerade can be seen.
                   "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0",
@@ -41,10 +41,11 @@ class Outside(Space):
                 f"addr add {INTERNET4}/32 dev lo", f"addr add {INTERNET6}/128 dev lo nodad")
 
     def plug(self, node: Space, mtu: int) -> tuple[str, str]:
-        """Give node an uplink eth0 with addresses and default routes; return its IPv4 and IPv6 address."""
-        number = 10 + self._nodes
-        self._nodes += 1
+        """Give node an uplink eth0 with addresses and default routes; return its IPv4 and IPv6 address: the same each time."""
+        number = self._numbers.setdefault(node, 10 + len(self._numbers))
         mac, port, ip4, ip6 = f"02:00:c0:00:02:{number:02x}", f"port{number}", f"192.0.2.{number}", f"2001:db8:0:1::{number}"
+        # What is left of it if it was plugged in before: the kernel is in no hurry to end a namespace.
+        subprocess.run(["nsenter", f"--target={self.pid}", "--net", "--", "ip", "link", "del", port], check=False, stderr=subprocess.DEVNULL)
         # Not with run(): inside of this space the node's process has no number.
         link = f"link add {port} mtu {mtu} type veth peer name eth0 address {mac} mtu {mtu} netns {node.pid}"
         subprocess.run(["nsenter", f"--target={self.pid}", "--net", "--", "ip", *link.split()], check=True)

@@ -36,8 +36,11 @@ def unpack(path: str, members: t.Mapping[str, str], folder: str) -> dict[str, st
     """Writes files of the archive into a folder of ours and returns name -> path."""
     paths = {name: os.path.join(folder, name) for name in members}
     for name, content in contents(path, members) if members else ():
-        with open(paths[name], "xb") as file:
-            shutil.copyfileobj(content, file, CHUNK)
+        try:
+            with open(paths[name], "xb") as file:
+                shutil.copyfileobj(content, file, CHUNK)
+        except OSError as error:
+            raise NodeError(f"{paths[name]} cannot be written: {error.strerror or error}") from error
     return paths
 
 

@@ -30,10 +30,13 @@ def fetch(url: str, target: str, algorithm: str, *, limit: int) -> str:
     """Writes what the URL gives, at most ``limit`` bytes, into a new file and returns its checksum. Raises NodeError, which
     names the reason but not the URL."""
     digest = hashlib.new(algorithm)
-    with open(target, "xb") as file:
-        for chunk in _chunks(url, limit):
-            digest.update(chunk)
-            file.write(chunk)
+    try:
+        with open(target, "xb") as file:
+            for chunk in _chunks(url, limit):
+                digest.update(chunk)
+                file.write(chunk)
+    except OSError as error:
+        raise NodeError(f"{target} cannot be written: {error.strerror}") from error
     return digest.hexdigest()
 
 

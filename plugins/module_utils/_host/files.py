@@ -122,7 +122,7 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     changing()
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
-    _sweep(folder, name)
+    sweep(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
@@ -141,8 +141,9 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
             os.unlink(temporary)
 
 
-def _sweep(folder: str, name: str) -> None:
+def sweep(path: str) -> None:
     """Removes temporary files of runs that were killed while they wrote this file; the lock keeps living ones out."""
+    folder, name = os.path.split(path)
     for entry in entries(folder):
         if re.fullmatch(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.tmp", entry):
             with contextlib.suppress(OSError):
@@ -171,6 +172,7 @@ def symlink(path: str, target: str) -> None:
     changing()
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    sweep(path)
     try:
         os.symlink(target, temporary)
         os.rename(temporary, path)
@@ -282,7 +284,7 @@ def make_folder(path: str, mode: int) -> None:
     parent = os.path.dirname(path)
     make_folder(parent, 0o755)
     try:
-        os.mkdir(path)
+        os.mkdir(path, mode)  # never open to more than it is meant for, whatever ends the run here
         os.chmod(path, mode)
         _sync_folder(parent)
     except OSError as error:
@@ -348,11 +350,18 @@ def locked(path: str, seconds: float = 60, holder: str = "") -> t.Iterator[None]
         raise NodeError(f"{path} cannot be locked: {error.strerror}") from error
     try:
         _wait_for_lock(descriptor, path, seconds)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder or f'process {os.getpid()}'}\n".encode(), 0)
+        _say_who_holds(descriptor, path, holder or f"process {os.getpid()}")
         yield
     finally:
         os.close(descriptor)
+
+
+def _say_who_holds(descriptor: int, path: str, holder: str) -> None:
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+    except OSError as error:
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _wait_for_lock(descriptor: int, path: str, seconds: float) -> None:

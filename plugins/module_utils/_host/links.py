@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import typing as t
 
 from .._errors import NodeError
@@ -107,12 +109,12 @@ def _routes(family: str) -> list[dict[str, t.Any]]:
 
 
 def create_bridge(name: str, mac: str) -> None:
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.link("add", ifname=name, kind="bridge", address=mac)
 
 
 def delete_link(name: str) -> None:
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.link("del", index=_index(netlink, name))
 
 
@@ -123,7 +125,7 @@ def set_mtu(name: str, mtu: int) -> None:
     setting the value that it has already does not count, so it goes by way of another one (kubenet.md section 4): a larger one,
     since with a smaller one a packet that passes in that moment would be answered with ICMP, and its sender remember it.
     """
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         index = _index(netlink, name)
         if netlink.get_links(index)[0].get_attr("IFLA_MTU") == mtu:
             netlink.link("set", index=index, mtu=mtu + 1 if mtu < LARGEST_MTU else mtu - 1)
@@ -131,7 +133,7 @@ def set_mtu(name: str, mtu: int) -> None:
 
 
 def set_txqueuelen(name: str, packets: int) -> None:
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.link("set", index=_index(netlink, name), txqlen=packets)
 
 
@@ -153,12 +155,12 @@ def set_hairpin(port: str, on: bool) -> None:
 def set_flags(name: str, *, up: bool | None = None, promisc: bool | None = None) -> None:
     flags = (IFF_UP if up else 0) | (IFF_PROMISC if promisc else 0)
     mask = (IFF_UP if up is not None else 0) | (IFF_PROMISC if promisc is not None else 0)
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.link("set", index=_index(netlink, name), flags=flags, change=mask)
 
 
 def set_mac(name: str, mac: str) -> None:
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.link("set", index=_index(netlink, name), address=mac)
 
 
@@ -166,7 +168,7 @@ def add_address(name: str, address: str) -> None:
     """Adds ``10.0.0.1/24`` or ``fd00::1/64``. IPv6 without duplicate address detection: on a bridge without ports it
     would never end, and pods could not use their gateway in their first second."""
     host, _slash, length = address.partition("/")
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         if ":" in host:
             netlink.addr("add", index=_index(netlink, name), address=host, prefixlen=int(length), flags=IFA_F_NODAD)
         else:
@@ -175,8 +177,21 @@ def add_address(name: str, address: str) -> None:
 
 def delete_address(name: str, address: str) -> None:
     host, _slash, length = address.partition("/")
-    with _netlink() as netlink:
+    with _changing(name) as netlink:
         netlink.addr("del", index=_index(netlink, name), address=host, prefixlen=int(length))
+
+
+@contextlib.contextmanager
+def _changing(name: str) -> t.Iterator[t.Any]:
+    """pyroute2, whose errors then say which link could not be changed."""
+    try:
+        with _netlink() as netlink:
+            yield netlink
+    except NodeError:
+        raise
+    except Exception as error:  # NetlinkError is not to be had before pyroute2 is imported, and is no OSError
+        said = os.strerror(error.code) if hasattr(error, "code") else str(error)
+        raise NodeError(f"the interface {name} cannot be changed: {said}") from error
 
 
 def _netlink() -> t.Any:

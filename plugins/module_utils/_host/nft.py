@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
 import typing as t
 
 from .._errors import NodeError
@@ -17,6 +20,8 @@ from .process import find, look, once, output, seen
 FAMILIES = {"ipv4": "ip", "ipv6": "ip6", "bridge": "bridge"}
 
 _CHAINS = ("nft", "-j", "list", "chains")
+#: What the kernel says when it has no room or no time just now.
+_PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
 
 Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
 
@@ -26,8 +31,18 @@ def installed() -> bool:
 
 
 def speaks_json() -> bool:
-    """Whether nft is there and can say what it sees as JSON, which distributions may leave out."""
-    return installed() and look(_CHAINS).returncode == 0
+    """Whether nft is there and can say what it sees as JSON, which distributions may leave out, or the kernel the rest. What passes is
+    no answer: raises NodeError."""
+    if not installed():
+        return False
+    result = look(_CHAINS)
+    if result.returncode < 0 or any(text in result.stderr for text in _PASSING):
+        raise _failed(_CHAINS, result)
+    return result.returncode == 0
+
+
+def _failed(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> NodeError:
+    return NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
 
 
 def chains() -> list[Item]:
@@ -48,7 +63,7 @@ def read_table(family: str, name: str) -> list[Item] | None:
     if result.returncode != 0 and "No such file or directory" in result.stderr:
         return None
     if result.returncode != 0:
-        raise NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
+        raise _failed(argv, result)
     items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
     return [{kind: {key: value for key, value in body.items() if key != "handle"}} for item in items for kind, body in item.items()]
 

@@ -13,7 +13,7 @@ import typing as t
 
 from .._errors import NodeError
 from . import process
-from .files import read_text
+from .files import make_folder, read_text
 
 #: Placeholders in the command lines below.
 NAME, FILE, FOLDER = "{name}", "{file}", "{folder}"
@@ -176,7 +176,7 @@ def unpack(name: str, manager: str, folder: str) -> str:
     if len(found) != 1:
         raise NodeError(f"{MANAGERS[manager].download[0]} brought {len(found)} files of the package {name} instead of one")
     root = os.path.join(folder, ".root")
-    os.mkdir(root)
+    make_folder(root, 0o755)
     process.pipe([_filled(argv, name, file=found[0], folder=root) for argv in _database(manager).unpack], cwd=root)
     return root
 

@@ -122,12 +122,13 @@ def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
     changing()
     with contextlib.ExitStack() as stack:
         running: list[subprocess.Popen[bytes]] = []
-        errors = [stack.enter_context(tempfile.TemporaryFile()) for _argv in argvs]
-        for argv, stderr in zip(argvs, errors):
+        errors: list[t.IO[bytes]] = []
+        for argv in argvs:
             source = running[-1].stdout if running else subprocess.DEVNULL
             target = subprocess.PIPE if len(running) < len(argvs) - 1 else subprocess.DEVNULL
             try:
-                process = subprocess.Popen(list(argv), stdin=source, stdout=target, stderr=stderr, cwd=cwd, env={"PATH": PATH, "LC_ALL": "C"})
+                errors.append(stack.enter_context(tempfile.TemporaryFile()))
+                process = subprocess.Popen(list(argv), stdin=source, stdout=target, stderr=errors[-1], cwd=cwd, env={"PATH": PATH, "LC_ALL": "C"})
             except OSError as error:
                 raise NodeError(f"{argv[0]} could not be run: {error}") from error
             if running and running[-1].stdout is not None:

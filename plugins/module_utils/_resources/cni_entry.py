@@ -99,6 +99,9 @@ class CniEntry(Resource):
         if token is not None and token != self.capture():  # what was not changed needs no room and no permission
             put(os.path.realpath(self.path), token.encode("latin-1"))
 
+    def paths(self) -> t.Sequence[str]:
+        return (os.path.realpath(self.path),)
+
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         return not os.path.exists(self.path)  # with the list, what we changed in it is gone
 

@@ -84,6 +84,9 @@ class CniForm(Resource):
         for path in [path for path, file in token.items() if file is None and os.path.lexists(path)]:
             files.remove(path)
 
+    def paths(self) -> t.Sequence[str]:
+        return (self.path, self.list_path)
+
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         """Whether the list has by now what a single configuration cannot hold, or is gone."""
         text = read_text(self.list_path)

@@ -47,6 +47,9 @@ class File(Resource):
         else:
             files.write(self.path, self._source(state["sha256"]), mode=int(state["mode"], 8), owner=state["owner"], group=state["group"])
 
+    def paths(self) -> t.Sequence[str]:
+        return (self.path,)
+
     def _same_content(self, state: State) -> bool:
         return (self.read() or {}).get("sha256") == state["sha256"]
 
