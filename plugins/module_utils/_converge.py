@@ -130,12 +130,11 @@ def converge(parts: t.Sequence[Part], document: Document, *, check: bool = False
     outcome = Outcome(changes, [change.as_diff() for change in changes])  # now, while what goes away can still be read
     if not check:
         require_libraries(changes)
-        for resource in planned.adopted:
-            resource.capture()  # kept from the first contact on: later it may be too late
         if changes:
             steps = [Step(change.resource, _captured(change.resource)) for change in changes]
+            adopted = [Step(resource, _captured(resource)) for resource in planned.adopted]  # kept from now on: later it may be too late
             begin(planned, steps)
-            _apply(changes, steps)
+            _apply(changes, steps, [*adopted, *steps])
     return outcome
 
 
@@ -244,24 +243,30 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
 
 
-def _apply(changes: t.Sequence[Change], steps: t.Sequence[Step]) -> None:
-    """Each change is read back, and all of them once more before the document, if there is a new one, says that they are done."""
+def _apply(changes: t.Sequence[Change], steps: t.Sequence[Step], keeping: t.Sequence[Step]) -> None:
+    """First, what may be wanted back is put aside. Each change is read back, and all of them once more before the document, if there
+    is a new one, says that they are done."""
     commits = isinstance(changes[-1].resource, DocumentFile)
-    change = changes[0]
+    failed = changes[0].resource
     try:
+        for step in keeping:
+            failed = step.resource
+            failed.keep(step.token)
         for change in changes[:-1] if commits else changes:
-            change.resource.write(change.after)
+            failed = change.resource
+            failed.write(change.after)
             if change.beside is not None:
-                change.resource.write_beside(change.beside)
+                failed.write_beside(change.beside)
             _verify(change)
         for change in changes[:-1]:
+            failed = change.resource
             _verify(change)
         if commits:
-            change = changes[-1]
-            change.resource.write(change.after)
-            _verify(change)
+            failed = changes[-1].resource
+            failed.write(changes[-1].after)
+            _verify(changes[-1])
     except BaseException as error:
-        _roll_back(change, error, steps)
+        _roll_back(failed, error, steps)
 
 
 def _captured(resource: Resource) -> t.Any:
@@ -277,9 +282,9 @@ def _verify(change: Change) -> None:
         raise NodeError(f"it was written but reads back as {json.dumps(now)} instead of {json.dumps(change.after)}")
 
 
-def _roll_back(failed: Change, error: BaseException, steps: t.Sequence[Step]) -> t.NoReturn:
+def _roll_back(failed: Resource, error: BaseException, steps: t.Sequence[Step]) -> t.NoReturn:
     undone = put_back(steps)
     if not isinstance(error, Exception):  # the run was interrupted, which the caller must see as such
         raise error from Interrupted(undone)
     reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
-    raise ApplyError(f"{failed.resource.id} could not be changed: {reason}; {undone}", undone) from error
+    raise ApplyError(f"{failed.id} could not be changed: {reason}; {undone}", undone) from error

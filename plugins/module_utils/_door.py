@@ -198,9 +198,11 @@ def settle(parts: t.Sequence[Part], run: Run, terms: Terms) -> Outcome:
     if run.check:
         _say_what_is_missing(outcome, run)
     else:
-        waiting = transaction.done()
+        waiting = transaction.wait()
         if waiting is not None:
             run.results["checkpoint"] = {"run": waiting.run["id"], "seconds": terms.confirm_timeout}
+        else:
+            run.warnings += transaction.done()
     return outcome
 
 

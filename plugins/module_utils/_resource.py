@@ -47,8 +47,11 @@ class Resource:
         """Puts back what ``beside`` gave."""
 
     def capture(self) -> t.Any:
-        """JSON data from which ``restore`` puts everything back."""
+        """JSON data from which ``restore`` puts everything back. Changes nothing."""
         return {"state": self.read(), "beside": self.beside()}
+
+    def keep(self, token: t.Any) -> None:
+        """Puts aside on the node what ``restore`` needs besides the token."""
 
     def restore(self, token: t.Any) -> None:
         if self.read() != token["state"]:  # what was not changed needs no room and no permission to be put back

@@ -44,22 +44,31 @@ class Transaction:
             _guard.arm(journal)
         self._journal = journal
 
-    def done(self) -> Journal | None:
-        """Ends the run, or returns the journal of one that has to be confirmed."""
-        journal = self._journal
-        if journal is not None and journal.confirm:
-            journal.wait()
-            return journal
-        if journal is not None:
-            finish(journal)
-        return None
+    def done(self) -> list[str]:
+        """Ends the run. Returns what is to be said of that: no trouble with its journal takes back what is done."""
+        try:
+            if self._journal is not None:
+                finish(self._journal)
+            return []
+        except NodeError as error:
+            return [f"the run is done, but its journal could not be taken away, which the next run will do: {error}"]
+
+    def wait(self) -> Journal | None:
+        """The journal of a run that is done and has to be confirmed."""
+        if self._journal is None or not self._journal.confirm:
+            return None
+        try:
+            self._journal.wait()
+        except NodeError as error:
+            raise NodeError(f"the change is taken back, since its time to be confirmed cannot be written down: {error}") from error
+        return self._journal
 
     def failed(self, error: BaseException) -> None:
         """What an error, which may be an interruption, leaves to be done."""
         undone = getattr(error if isinstance(error, ApplyError) else error.__cause__, "undone", None)
-        if self._journal is None:  # nothing was changed, but contents may have been kept already
-            files.forget(set(files.entries(files.STORE)) - self._store - self._before.found_contents())
-        elif undone is not None:
+        if self._journal is None:
+            return  # nothing was touched
+        if undone is not None:
             _undo.finish(self._journal, undone)
         elif self._journal.is_committed():
             self.done()

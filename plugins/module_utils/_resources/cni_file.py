@@ -55,9 +55,11 @@ class CniFile(Resource):
 
     def capture(self) -> t.Any:
         older = files.state(self.aside) if self.read() == ENABLED else None
-        if older is not None and "sha256" in older:
-            files.keep(self.aside, older["sha256"])
         return {"state": self.read(), "older": older}
+
+    def keep(self, token: t.Any) -> None:
+        if token["older"] is not None and "sha256" in token["older"]:
+            files.keep(self.aside, token["older"]["sha256"])
 
     def restore(self, token: t.Any) -> None:
         self.write(token["state"])

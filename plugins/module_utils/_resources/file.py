@@ -57,10 +57,11 @@ class File(Resource):
         return self.content if self.content is not None and self.content.sha256 == sha256 else files.kept(sha256)
 
     def capture(self) -> t.Any:
-        state = self.read()
-        if state is not None and "sha256" in state:
-            files.keep(self.path, state["sha256"])
-        return {"state": state, "beside": None}
+        return {"state": self.read(), "beside": None}
+
+    def keep(self, token: t.Any) -> None:
+        if token["state"] is not None and "sha256" in token["state"]:
+            files.keep(self.path, token["state"]["sha256"])
 
     def hash(self, state: State) -> str | None:
         return None if state is None else state.get("sha256")

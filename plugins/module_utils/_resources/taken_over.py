@@ -32,9 +32,11 @@ class TakenOver(file.File):
 
     def capture(self) -> t.Any:
         """The file as it is now. The store is for what was found."""
+        return cni_form.snapshot(self.path)
+
+    def keep(self, token: t.Any) -> None:
         if self._before is not None:
             files.keep_content(self._before)
-        return cni_form.snapshot(self.path)
 
     def restore(self, token: t.Any) -> None:
         cni_form.put_back(self.path, token)

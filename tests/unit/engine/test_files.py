@@ -357,6 +357,7 @@ def test_a_file_is_put_back_as_it_was_captured(tmp_path, store, found):
     resource = File(str(path), files.Bytes(b"ours"))
     before = resource.read()
     token = resource.capture()
+    resource.keep(token)
     resource.write({"sha256": sha(b"ours"), "mode": "0644", "owner": ME, "group": MINE})
     assert path.read_bytes() == b"ours" and not path.is_symlink() and resource.read() != before
     resource.restore(token)
@@ -373,6 +374,7 @@ def test_a_removed_file_is_put_back_as_it_was_captured(tmp_path, store, found):
     resource = File(str(path))
     before = resource.read()
     token = resource.capture()
+    resource.keep(token)
     resource.write(None)
     assert not os.path.lexists(path) and (tmp_path / "beside").read_bytes() == b"beside"
     resource.restore(token)

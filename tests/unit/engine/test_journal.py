@@ -175,7 +175,7 @@ def test_a_person_can_undo_it_by_hand(disk, store, importable):
 def test_a_run_that_died_behind_its_commit_is_finished(disk, store):
     path = found_file(disk)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_transaction.Transaction, "done", lambda self: None)
+        patch.setattr(_transaction.Transaction, "done", lambda self: [])
         disk.converge(part(disk.want(path, b"ours")))
     assert _transaction.pending().endswith("a run that may change the node will first finish it, which is not in this plan")
     recovered = _transaction.recover()
