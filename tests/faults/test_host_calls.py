@@ -34,6 +34,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._host import (
     files,
     firewall,
     iptables,
+    kept,
     leases,
     links,
     namespaces,
@@ -238,6 +239,14 @@ def _save_probes(folder: str) -> None:
     probes.save(f"{folder}/existing")
 
 
+def _save_facts(folder: str) -> None:
+    path, kept.PATH = kept.PATH, f"{folder}/existing"
+    try:
+        kept.Table({}).save()
+    finally:
+        kept.PATH = path
+
+
 def _keep_bytecode(folder: str) -> None:
     importer = types.SimpleNamespace(is_new=True, kept={})
     cache, importers = bytecode.CACHE, bytecode._importers
@@ -319,6 +328,7 @@ CASES: dict[str, Case] = {
     "iptables.knows_random_fully": Case(lambda _folder: iptables.knows_random_fully("nft", "ipv4"), "iptables"),
     "iptables.program": Case(lambda _folder: iptables.program("nft", "ipv4"), "iptables"),
     "iptables.read": Case(lambda _folder: iptables.read("nft", "ipv4", "nat"), "iptables"),
+    "kept.Table.save": Case(_save_facts),
     "leases.plugin_lock": Case(lambda folder: _enter(leases.plugin_lock(folder, 0)), "{}/lock"),
     "leases.remove": Case(lambda folder: leases.remove(_lease(folder))),
     "links.add_address": Case(lambda _folder: links.add_address(_LINK, "fd00::1/64"), _LINK),
@@ -336,6 +346,8 @@ CASES: dict[str, Case] = {
     "links.set_mtu": Case(lambda _folder: links.set_mtu(_LINK, 1400), _LINK),
     "links.set_txqueuelen": Case(lambda _folder: links.set_txqueuelen(_LINK, 7), _LINK),
     "namespaces.addresses": Case(lambda _folder: namespaces.addresses(), "namespace|nsenter"),
+    "nft.chains": Case(lambda _folder: nft.chains(), "nft"),
+    "nft.has_chain": Case(lambda _folder: nft.has_chain("ipv4", "nat", "POSTROUTING"), "nft"),
     "nft.add_base_chain": Case(lambda _folder: nft.add_base_chain("ipv4", "nat", "POSTROUTING", "nat", "postrouting", 100), "nft"),
     "nft.delete_chain": Case(lambda _folder: nft.delete_chain("ipv4", "nat", "POSTROUTING"), "nft"),
     "nft.delete_table": Case(lambda _folder: nft.delete_table("ipv4", _TABLE), "nft"),
@@ -356,6 +368,8 @@ CASES: dict[str, Case] = {
     "plugins.probe_reference": Case(lambda folder: plugins.probe_reference(f"{folder}/plugin"), "{}/plugin"),
     "plugins.probe_runtime": Case(lambda folder: plugins.probe_runtime(f"{folder}/plugin"), "{}/plugin"),
     "plugins.supported_versions": Case(lambda folder: plugins.supported_versions(f"{folder}/plugin"), "{}/plugin"),
+    "process.look": Case(lambda _folder: process.look(["program"]), "program"),
+    "process.seen": Case(lambda _folder: process.seen(["program"]), "program"),
     "process.output": Case(lambda _folder: process.output(["program"]), "program"),
     "process.pipe": Case(lambda folder: process.pipe([["first"], ["second"]], cwd=folder), "first|second"),
     "process.run": Case(lambda _folder: process.run(["program"]), "program"),
@@ -405,6 +419,7 @@ def look(folder: Path) -> dict[str, Any]:
 
 def carry_out(case: Case, folder: Path, injector: Injector, monkeypatch: pytest.MonkeyPatch) -> str | None:
     """The error of the call, None where it succeeds."""
+    kept.distrust()  # or what an earlier call found out would not be asked again
     with monkeypatch.context() as patching:
         inject(patching, injector)
         try:

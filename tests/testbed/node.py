@@ -57,7 +57,6 @@ class Node(Space):
 
     def cut_power(self) -> None:
         """Every process ends, and the node is up again without them, with the kernel's state at its start and an empty /run."""
-        self.server.close()
         self.has_ansible = False
         self._process.stdin.write(b"cut\n")
         self._process.stdin.flush()
