@@ -1,7 +1,8 @@
 # Copyright (c) 2026, the kubenode.network authors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Try all points, and write the report (`make test-faults`). What was tried is not tried again until a source changes.
+"""Try all points, and write the report (`make test-faults`). What was tried is not tried again until a source changes. They are tried in
+no order, so that the report of a run that is interrupted (Ctrl-C, SIGTERM) says something of all.
 
 ARGS='--point first/kill/rename:3' tries one; --count 200 --seed 7 tries some; --fresh forgets what was tried.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 import argparse
 import json
 import queue
+import random
+import signal
 import subprocess
 import sys
 import threading
@@ -44,11 +47,11 @@ def main() -> int:
     print(f"{len(wanted)} points, {len(wanted) - len(missing)} of them tried before", flush=True)
     with path.open("w" if options.fresh else "a") as kept:
         tried.update(_try_all(workers, missing, kept))
-    lost = [point for point in wanted if is_lost(tried[point])]
-    if set(known) <= set(tried):
-        REPORT.write_text(json.dumps(report(tried), indent=1) + "\n")
-    print(f"{len(wanted)} points tried, {len(lost)} lost")
-    return int(bool(lost))
+    lost = [point for point in wanted if is_lost(tried.get(point, ""))]
+    if not (options.point or options.only or options.count):
+        REPORT.write_text(json.dumps(report(tried, len(known)), indent=1) + "\n")
+    print(f"{len(tried.keys() & set(wanted))} of {len(wanted)} points tried, {len(lost)} lost")
+    return int(bool(lost) or not set(wanted) <= set(tried))
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -58,30 +61,34 @@ def _read(path: Path) -> dict[str, str]:
 def _try_all(workers: list[Worker], points: list[str], kept: TextIO) -> dict[str, str]:
     """Try points side by side, and keep each result at once: an interrupted run goes on where it was."""
     left: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for point in points:
+    for point in random.Random(SEED).sample(points, len(points)):
         left.put(point)
     results: dict[str, str] = {}
     keeping = threading.Lock()
 
     def work(worker: Worker) -> None:
-        while True:
+        while not ended.is_set():
             try:
                 point = left.get_nowait()
             except queue.Empty:
-                return worker.close()
+                break
             lost = worker.ask(point)
             with keeping:
                 results[point] = lost
                 kept.write(json.dumps({"point": point, "lost": lost}) + "\n")
                 kept.flush()
                 _show(point, lost, len(results), len(points))
+        worker.close()
 
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    if len(results) < len(points):
+    if len(results) < len(points) and not ended.is_set():
         raise SystemExit(f"only {len(results)} of {len(points)} points were tried")
     return results
 
@@ -99,8 +106,8 @@ def repeat(point: str) -> str:
     return f"once more: make test-faults ARGS='--point {point}'"
 
 
-def report(tried: dict[str, str]) -> dict[str, Any]:
-    """Points tried and lost, per scenario and fault."""
+def report(tried: dict[str, str], points: int) -> dict[str, Any]:
+    """Points that there are, and of those tried and lost, per scenario and fault."""
     table: dict[str, dict[str, dict[str, int]]] = {}
     for point, said in sorted(tried.items()):
         scenario, fault, _place = point.split("/")
@@ -111,7 +118,8 @@ def report(tried: dict[str, str]) -> dict[str, Any]:
     git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
     commit = subprocess.run(git, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     lost_points = {point: said.splitlines()[0] for point, said in sorted(tried.items()) if is_lost(said)}
-    return {"commit": commit, "sources": fingerprint(), "tried": len(tried), "lost": len(lost_points), "scenarios": table, "lost_points": lost_points}
+    counts = {"points": points, "tried": len(tried), "lost": len(lost_points)}
+    return {"commit": commit, "sources": fingerprint(), **counts, "scenarios": table, "lost_points": lost_points}
 
 
 def is_lost(said: str) -> bool:
