@@ -284,7 +284,8 @@ def _verify(change: Change) -> None:
 
 def _roll_back(failed: Resource, error: BaseException, steps: t.Sequence[Step]) -> t.NoReturn:
     undone = put_back(steps)
-    if not isinstance(error, Exception):  # the run was interrupted, which the caller must see as such
-        raise error from Interrupted(undone)
+    if not isinstance(error, Exception):
+        error.__cause__ = Interrupted(undone)
+        raise error  # the run was interrupted, which the caller must see as such
     reason = str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
     raise ApplyError(f"{failed.id} could not be changed: {reason}; {undone}", undone) from error

@@ -15,7 +15,7 @@ from testbed import Node
 
 
 def test_the_benchmark_of_single_tasks_says_its_figures():
-    figures = list(report(["validation", "tasks", "throughput"], times=1, pairs=1, seconds=0.1, hosts=[]))
+    figures = list(report(["validation", "tasks", "throughput"], times=1, pairs=1, seconds=0.1, hosts=[], nodes=0))
     assert [figure.what for figure in figures] == [
         "ansible.builtin.ping", "cni_config without a change", "node_network without a change", "cni_info without a change",
         "cni_info, cold without a change", "cni_config, cold without a change", "validation of a list of 5 plugins, in-process",

@@ -176,8 +176,6 @@ sys.exit(main(["--config", "/etc/pull.json"]))
 """
 
 
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_node_follows_a_file(plugin_node, served, tmp_path):

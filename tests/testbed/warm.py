@@ -58,11 +58,12 @@ def start(space: Space, order: dict[str, Any], stdin: int, stdout: int, stderr: 
     """Carry out an order of module_runner.py in the namespaces of a space, on these streams."""
     read, write = os.pipe()
     try:
-        with tempfile.TemporaryFile() as text, _lock:
+        with tempfile.TemporaryFile() as text:
             text.write(json.dumps(order).encode())
             text.flush()
-            socket.send_fds(_connection(), [str(space.pid).encode()], [text.fileno(), stdin, stdout, stderr, write])
-            pid = _connection().recv(64)
+            with _lock:
+                socket.send_fds(_connection(), [str(space.pid).encode()], [text.fileno(), stdin, stdout, stderr, write])
+                pid = _connection().recv(64)
         if not pid:
             raise RuntimeError("the process that is copied has died; it says why on standard error")
         return Copy(int(pid), read)

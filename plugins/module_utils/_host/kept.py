@@ -130,6 +130,6 @@ def _is_ours(info: os.stat_result) -> bool:
 
 def _checked(value: t.Any, kind: type) -> t.Any:
     items = value.values() if kind is str else value
-    if not all(type(item) is kind for item in items):
+    if not all(isinstance(item, kind) and not isinstance(item, bool) for item in items):
         raise ValueError("not what was kept")
     return value

@@ -73,8 +73,14 @@ def run(
 
 
 def look(argv: t.Sequence[str], *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """The same for a program that changes nothing."""
-    return once(lambda: _run(argv, timeout=timeout), *argv)
+    """The same for a program that changes nothing. That it failed is not remembered: it may have been short of something."""
+    key = tuple(argv)
+    if _seen is not None and key in _seen:
+        return t.cast("subprocess.CompletedProcess[str]", _seen[key])
+    result = _run(argv, timeout=timeout)
+    if _seen is not None and result.returncode == 0:
+        _seen[key] = result
+    return result
 
 
 def _run(

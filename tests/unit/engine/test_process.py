@@ -136,3 +136,13 @@ def test_what_failed_is_not_kept():
         with pytest.raises(OSError, match="not yet"):
             process.once(read, "key")
         assert [process.once(read, "key") for _time in range(2)] == ["there", "there"]
+
+
+def test_a_program_that_failed_is_asked_again(tmp_path):
+    """It may have been short of memory; an undo reads right behind that."""
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho >>{tmp_path}/asked\n[ $(wc -l <{tmp_path}/asked) -gt 1 ]\n")
+    program.chmod(0o755)
+    with process.looking():
+        assert [process.look([str(program)]).returncode for _time in range(3)] == [1, 0, 0]
+    assert (tmp_path / "asked").read_text() == "\n\n"
