@@ -94,7 +94,6 @@ def _undisturbed(name: str, *, wait: bool = True) -> Any:
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
     import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
-
     from ansible_collections.kubenode.network.plugins.module_utils._host import kept
 
     from faults import point
