@@ -37,7 +37,7 @@ class Transaction:
 
     def begin(self, planned: Plan, steps: t.Sequence[Step]) -> None:
         last = _journal.load()
-        kept = [entry for entry in (last.steps if last else []) if planned.after.record(entry["resource"]) is None]
+        kept = last.steps if last else []
         obsolete = _obsolete(self._before, planned.after)
         journal = _journal.begin(self._name, self._before, planned.after, steps, store=self._store, obsolete=obsolete, kept=kept, confirm=self._confirm)
         if journal.confirm:
@@ -69,7 +69,7 @@ class Transaction:
         if self._journal is None:
             return  # nothing was touched
         if undone is not None:
-            _undo.finish(self._journal, undone)
+            _undo.finish(self._journal, undone, untried=self._journal.data["kept"])
         elif self._journal.is_committed():
             self.done()
 
@@ -86,7 +86,8 @@ def finish(journal: Journal) -> None:
         _guard.disarm(journal)
         _guard.remember(journal, _guard.CONFIRMED)
     files.forget(journal.data["obsolete"])
-    _journal.leave(journal, journal.data["kept"])
+    held = Document.load(journal.data["document"]["path"]).holders
+    _journal.leave(journal, [entry for entry in journal.data["kept"] if not held(entry["resource"])])
 
 
 @contextlib.contextmanager

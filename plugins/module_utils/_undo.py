@@ -71,8 +71,8 @@ def undo(journal: Journal) -> Undone:
     return undone
 
 
-def finish(journal: Journal, undone: Undone) -> None:
-    """Leaves of the journal what is not done."""
+def finish(journal: Journal, undone: Undone, untried: t.Sequence[t.Mapping[str, t.Any]] = ()) -> None:
+    """Leaves of the journal what is not done, and ``untried`` ones of its steps."""
     if undone.stuck:
         return
     wanted = Document.load(journal.data["document"]["path"]).found_contents()
@@ -80,10 +80,13 @@ def finish(journal: Journal, undone: Undone) -> None:
     if journal.confirm:
         _guard.disarm(journal)
         _guard.remember(journal, _guard.REVERTED, str(undone))
-    _journal.leave(journal, [entry for entry in journal.steps if entry["resource"] in undone.kept])
+    _journal.leave(journal, [*untried, *(entry for entry in journal.steps if entry["resource"] in undone.kept)])
 
 
 def _step(entry: t.Mapping[str, t.Any]) -> Step:
+    # What pods use may stay in the journals of runs to come, by whatever module: this has each of them bring what puts it back.
+    from ._resources import bridge  # noqa: F401
+
     module, _colon, name = entry["class"].partition(":")
     kind = getattr(importlib.import_module(f".{module}", __package__), name)
     return Step(kind.again(*entry["arguments"]), entry["token"])

@@ -207,3 +207,66 @@ def test_every_door_recovers_and_says_so(plugin_node):
     assert made["changed"]
     assert re.search(r"the run of a test that began at \S+ \(process \d+\) was interrupted; everything done before it was put back", made["warnings"][0])
     assert not any("interrupted" in warning for warning in node.module("cni_config", NETWORK).get("warnings", []))
+
+
+# What pods have begun to use
+
+BRIDGED = {"kubenet_bridge": {**NODE["kubenet_bridge"], "hairpin_mode": "none", "unmanaged": False}}
+
+
+def used_by_a_pod(node):
+    """The node of a run that was killed when its bridge was there, which a pod has come to since."""
+    node.write("/etc/cni/net.d/20-other.conflist", json.dumps({"cniVersion": "1.0.0", "name": "other", "plugins": [{
+        "type": "bridge", "bridge": "cbr0", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}}]}))  # fmt: skip
+    assert killed(node, {**BRIDGED, "networks": []}, 1)
+    return node.pod("web")
+
+
+
+def check_the_bridge_is_known_as_made(node):
+    """And goes with the part that wants it."""
+    assert not node.module("kubenet_bridge", BRIDGED["kubenet_bridge"]).get("failed")
+    assert json.loads(document_of(node))["sections"]["kubenet_bridge"]["cbr0"]["objects"]["bridge:cbr0"]["origin"] == "created"
+
+
+def another_module(state):
+    """As Ansible brings it: without what it does not import."""
+    return f"- hosts: all\n  gather_facts: false\n  tasks:\n    - kubenode.network.sysctl_bridge_nf:\n        state: {state}\n"
+
+
+def test_what_pods_use_is_known_as_made_behind_other_runs(plugin_node):
+    node = plugin_node
+    used_by_a_pod(node)
+    for _run in range(2):  # the second one undoes by the code that the first one came in
+        assert node.playbook(another_module("present")).changed == 1
+        assert node.exists(JOURNAL)
+        assert node.playbook(another_module("absent")).changed == 1
+    check_the_bridge_is_known_as_made(node)
+    assert not node.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("how", ["verify", "kill", "no journal", "no guard"])
+def test_what_pods_use_is_known_as_made_behind_a_run_that_fails(plugin_node, how):
+    node = plugin_node
+    used_by_a_pod(node)
+    options = {**BRIDGED, "kubenet_bridge": {**BRIDGED["kubenet_bridge"], "txqueuelen": 77}, "networks": []}
+    if how == "no journal":
+        node.run(["sh", "-c", "cd /var/lib/kubenode-network && rm undo.zip && mkdir -p undo.zip/in-the-way"])
+        failed = node.module("node_network", options)
+        assert failed["failed"] and "nothing was changed: the journal of this run cannot be kept" in failed["msg"], failed
+        node.run(["rm", "-r", "/var/lib/kubenode-network/undo.zip"])
+    elif how == "no guard":
+        kill = ("strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=setsid", "-e", "inject=setsid:signal=KILL")
+        assert node.module("node_network", {**options, "confirm_timeout": 60}, prefix=kill)["failed"]
+    else:
+        assert killed(node, options, 1) if how == "kill" else "error" in run(node, options, [1, how])
+    check_the_bridge_is_known_as_made(node)
+
+
+def test_what_pods_used_goes_with_the_last_of_them(plugin_node):
+    node = plugin_node
+    pod = used_by_a_pod(node)
+    assert "bridge:cbr0 (ports were attached" in node.module("sysctl_bridge_nf", {})["warnings"][0]
+    pod.delete()
+    assert node.module("sysctl_bridge_nf", {})["changed"] is False
+    assert "cbr0" not in node.run(["ip", "link"]).stdout and not node.exists(JOURNAL)

@@ -42,7 +42,7 @@ ARROWS = {
     "_document": ("_errors", "_host", "_resource"),
     "_journal": ("_errors", "_document", "_host", "_resource"),
     "_guard": ("_errors", "_host", "_journal"),
-    "_undo": ("_errors", "_document", "_guard", "_host", "_journal"),
+    "_undo": ("_errors", "_document", "_guard", "_host", "_journal", "_resources.bridge"),
     "_converge": ("_errors", "_document", "_journal", "_resource", "_undo"),
     "_transaction": ("_converge", "_document", "_errors", "_guard", "_host", "_journal", "_undo"),
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
