@@ -199,10 +199,19 @@ def _sweep() -> None:
 
 
 def _undone_by_its_own_code(journal: Journal) -> _undo.Undone:
-    """The release that wrote a journal knows how to read it, and has all the sections that are in there."""
+    """The release that wrote a journal knows how to read it, and has all the sections that are in there. Where its code is lost or
+    damaged, this one's may do."""
     python = journal.run["python"] if os.path.exists(journal.run["python"]) else sys.executable
-    result = process.run([python, _journal.launcher(), "undo"], timeout=UNDO)
     try:
+        result = process.run([python, _journal.launcher(), "undo"], timeout=UNDO)
         return _undo.Undone(**json.loads(result.stdout))
-    except (ValueError, TypeError):
-        raise NodeError(f"{_journal.launcher()} failed with status {result.returncode}: {result.stderr.strip() or result.stdout}") from None
+    except (NodeError, ValueError, TypeError) as error:
+        reason = str(error) if isinstance(error, NodeError) else _last_line(result.stderr) or f"it ended with status {result.returncode}"
+    undone = _undo.undo_or_say(journal)
+    if undone.stuck:
+        undone.stuck[_journal.launcher()] = reason
+    return undone
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

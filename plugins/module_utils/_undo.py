@@ -101,15 +101,16 @@ def main(folder: str, argv: t.Sequence[str]) -> int:
     what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself."""
     files.STORE = os.path.join(folder, os.path.basename(files.STORE))
     if argv[0] == "guard":
-        return _guard.watch(argv[1], LOCK, lambda journal: not _undo_or_say(journal).stuck)
+        return _guard.watch(argv[1], LOCK, lambda journal: not undo_or_say(journal).stuck)
     with contextlib.nullcontext() if argv[0] == "undo" else files.locked(LOCK, holder="the revert at boot"):
         journal = _journal.load()
-        undone = Undone() if journal is None else _undo_or_say(journal)
+        undone = Undone() if journal is None else undo_or_say(journal)
     sys.stdout.write(json.dumps(dataclasses.asdict(undone)) + "\n")
     return 1 if undone.stuck else 0
 
 
-def _undo_or_say(journal: Journal) -> Undone:
+def undo_or_say(journal: Journal) -> Undone:
+    """The same, with whatever keeps it from being undone as what is stuck."""
     try:
         return undo(journal)
     except Exception as error:  # also of what the journal names and this code does not have

@@ -270,3 +270,43 @@ def test_what_pods_used_goes_with_the_last_of_them(plugin_node):
     pod.delete()
     assert node.module("sysctl_bridge_nf", {})["changed"] is False
     assert "cbr0" not in node.run(["ip", "link"]).stdout and not node.exists(JOURNAL)
+
+
+# Somebody was at what a killed run has left
+
+KEPT_BY_RUN = "/var/lib/kubenode-network"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "rm undo.py",
+        "rm undo.zip",
+        "echo x > undo.zip",
+        "truncate -s 5000 undo.zip",
+        "echo 'x(' > undo.py",
+        "rm undo.zip && mkdir undo.zip",
+        "chmod 0 undo.py undo.zip journal.json",
+        "rm /etc/kubenode-network/node.json",
+    ],
+)
+def test_a_run_is_undone_without_what_was_lost_of_its_code(node, damage):
+    assert "error" not in run(node, NODE)
+    start = node.dump()
+    assert killed(node, OTHER, 6)
+    node.run(["sh", "-c", f"cd {KEPT_BY_RUN} && {damage}"])
+    assert run(node, {}) == {"changes": 0}
+    node.run(["sh", "-c", f"rm -rf {KEPT_BY_RUN}/undo.zip"])
+    difference = diff_dumps(start, node.dump())
+    assert not difference, difference
+
+
+def test_who_cannot_undo_a_run_says_how_to_go_on(node):
+    """The python of the run is no python any more, and the module at hand has nothing of what the run has changed."""
+    assert killed(node, NODE, 14)
+    node.run(["rm", f"{KEPT_BY_RUN}/undo.zip"])
+    played = node.playbook("- hosts: all\n  gather_facts: false\n  tasks:\n    - kubenode.network.boot_service:\n        state: absent\n")
+    assert played.rc != 0
+    for words in ("was interrupted, and cannot be undone", "No module named", f"expected the cause mended, or {JOURNAL} moved away"):
+        assert words in played.stdout, played.stdout
+    assert run(node, NODE)["changes"] > 5, "one that brings all of it can"
