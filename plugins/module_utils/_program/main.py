@@ -31,10 +31,16 @@ The document is /etc/kubenode-network/node.json. Ansible writes it; status and d
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: t.Any = None) -> None:
+        """Help, version and usage, said like everything else."""
+        _say(file or sys.stderr, message)
+
+
 def main(version: str, argv: t.Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
-    options = _parser(version).parse_args(argv)
     try:
+        options = _parser(version).parse_args(argv)
         if os.geteuid() != 0:
             raise KubenodeError(f"{PATH} is root's alone to read (expected to run as root, e.g. by sudo)")
         return _VERBS[options.verb](options)
@@ -44,7 +50,7 @@ def main(version: str, argv: t.Sequence[str] | None = None) -> int:
 
 
 def _parser(version: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kubenode-network",
         description="The pod network of this node, as Ansible left it.",
         epilog=EPILOG,
