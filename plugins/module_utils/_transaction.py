@@ -127,16 +127,18 @@ def confirm(run: str | None, *, check: bool = False) -> Answer:
 
 
 def revert(run: str | None, *, check: bool = False) -> Answer:
-    """Takes a change back that waits to be confirmed. Raises NodeError when it waits no more, unless it was taken back before."""
+    """Takes a change back that was to be confirmed. Raises NodeError when none is open, unless it was taken back before."""
     return _answer(run, _guard.REVERTED, _undone_by_its_own_code, check)
 
 
 def _answer(run: str | None, aim: str, deed: t.Callable[[Journal], _undo.Undone | None], check: bool) -> Answer:
     with contextlib.nullcontext() if check else files.locked(_undo.LOCK, holder="the answer to a change that waits to be confirmed"):
         journal = _journal.load()
-        if journal is not None and journal.waits():
+        if journal is not None and journal.confirm:
             if run not in (None, journal.run["id"]):
                 raise NodeError(f"another run waits to be confirmed: {journal.run['id']} (expected {run})")
+            if aim == _guard.CONFIRMED and not journal.waits():
+                raise NodeError(f"no change waits to be confirmed: the time of the run {journal.run['id']} is over, its guard or the next run takes it back")
             return Answer(journal.run["id"], True, None if check else deed(journal))
     last = _guard.last()
     if not last or run not in (None, last["run"]):
@@ -178,7 +180,10 @@ def recover() -> Recovered:
 
 
 def pending() -> str | None:
-    """What a run would first do about another one that died."""
+    """What a run would first do about another one that died, or have to wait for."""
+    busy = files.holder_of(_undo.LOCK)
+    if busy is not None:
+        return f"{busy} is changing the node now; what is said of it may be out of date already"
     journal = _journal.load()
     if journal is None or journal.is_over:
         return None

@@ -121,6 +121,23 @@ def test_the_next_run_takes_back_what_no_guard_is_left_for(plugin_node):
     assert not difference, difference
 
 
+def test_a_change_whose_guard_is_late_is_taken_back_by_hand(plugin_node):
+    node = plugin_node
+    made(node, NODE)
+    before = node.dump()
+    run = made(node, OTHER, confirm_timeout=1)["checkpoint"]["run"]
+    for guard in guards(node):
+        node.run(["kill", f"-{signal.SIGKILL.value}", guard])
+    time.sleep(1.5)
+    late = node.module("checkpoint", {"run": run})
+    assert late["failed"] and f"the time of the run {run} is over, its guard or the next run takes it back" in late["msg"]
+    assert node.module("checkpoint", {"state": "reverted"}, check=True)["changed"] and node.exists(JOURNAL)
+    assert node.module("checkpoint", {"state": "reverted", "run": run})["changed"]
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+    assert node.module("checkpoint", {"state": "reverted", "run": run})["changed"] is False
+
+
 def test_nothing_is_changed_without_a_guard(plugin_node):
     node = plugin_node
     before = node.dump()
