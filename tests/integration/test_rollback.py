@@ -209,6 +209,27 @@ def test_every_door_recovers_and_says_so(plugin_node):
     assert not any("interrupted" in warning for warning in node.module("cni_config", NETWORK).get("warnings", []))
 
 
+def test_a_run_that_goes_on_is_not_said_to_have_been_interrupted(plugin_node):
+    node = plugin_node
+    program.send(node)
+    paused = PausedRun(node, NODE, 4)
+    said = r"the run of a test that began at \S+ \(process \d+\) is changing the node now"
+    assert re.match(said, node.module("cni_config", NETWORK, check=True)["warnings"][0])
+    assert re.match(said, node.run([sys.executable, "-I", program.SENT, "status"], check=False).stdout)
+    paused.tell()
+    assert json.loads(paused.end()[0])["changes"] > 5
+    assert not node.module("node_network", NODE, check=True).get("warnings")
+
+
+@pytest.mark.parametrize("options", [{"name": "mynet", "plugins": [{"type": "nobody-has-it"}]}, {**NETWORK, "plugins": [{"type": "bridge", "mtu": -1}]}])
+def test_a_run_that_fails_says_what_it_has_undone_before(plugin_node, options):
+    node = plugin_node
+    assert killed(node, NODE, 6)
+    failed = node.module("cni_config", options)
+    assert failed["failed"], failed
+    assert ("was interrupted; everything done before it was put back" in failed.get("warnings", [""])[0]) != node.exists(JOURNAL)
+
+
 # What pods have begun to use
 
 BRIDGED = {"kubenet_bridge": {**NODE["kubenet_bridge"], "hairpin_mode": "none", "unmanaged": False}}
