@@ -236,3 +236,7 @@ def diff_dumps(before: Any, after: Any, path: str = "") -> str:
 
 def main() -> None:
     print(json.dumps(dump()))
+
+
+if __name__ == "__main__":
+    main()
