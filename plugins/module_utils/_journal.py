@@ -24,9 +24,10 @@ from ._resource import Resource
 #: The form of the journal. Its own copy of the code reads it, so that it need not be understood by other releases.
 SCHEMA = 1
 PACKAGE = __name__.rpartition(".")[0]
-#: Runs the copy of the code. A person may do the same: ``python3 /var/lib/kubenode-network/undo.py undo``.
+#: Runs the copy of the code. A person may do the same: ``python3 /var/lib/kubenode-network/undo.py boot``.
 LAUNCHER = """\
 # Puts back what an unfinished run of kubenode.network has changed: journal.json beside this file. Any later run does so, too.
+# By hand: python3 THIS_FILE boot
 import importlib
 import sys
 

@@ -98,7 +98,10 @@ LOCK = "/run/kubenode-network.lock"
 
 def main(folder: str, argv: t.Sequence[str]) -> int:
     """The command line of the copied code, for the journal in ``folder``: ``guard RUN`` waits for a confirmation; ``undo`` puts back
-    what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself."""
+    what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself, as a person should."""
+    if [*argv[:1], len(argv)] not in (["guard", 2], ["undo", 1], ["boot", 1]):
+        sys.stderr.write("usage: undo.py boot (takes back what an unfinished run of kubenode.network has changed)\n")
+        return 2
     files.STORE = os.path.join(folder, os.path.basename(files.STORE))
     if argv[0] == "guard":
         return _guard.watch(argv[1], LOCK, lambda journal: not undo_or_say(journal).stuck)

@@ -63,6 +63,31 @@ def test_a_first_run_that_nobody_confirms_leaves_nothing(plugin_node):
     assert not difference, difference
 
 
+def test_a_revert_says_what_pods_have_come_to_use(plugin_node):
+    """They go on as before, and the next run knows who made their bridge."""
+    node = plugin_node
+    node.run(["mkdir", "/etc/cni/net.d"])  # stays if we made it: a runtime may watch it
+    before = node.dump()
+    made(node, NODE, confirm_timeout=60)
+    pod, other = node.pod("web"), node.pod("other")
+    program.send(node)
+    reverted = node.run([sys.executable, "-I", program.SENT, "revert", "--json"])
+    kept = "ports were attached to it meanwhile, by pods that have just begun"
+    assert json.loads(reverted.stdout)["kept"] == {"bridge:cbr0": kept} and json.loads(reverted.stdout)["stuck"] == {}
+    pod.run(["ping", "-c1", "-W5", other.ip4])
+    run = made(node, NODE, confirm_timeout=60)["checkpoint"]["run"]
+    again = node.module("checkpoint", {"state": "reverted"})
+    assert again["warnings"] == [f"the change of the run {run} is taken back; everything else was put back, but for bridge:cbr0 ({kept})"]
+    pod.run(["ping", "-c1", "-W5", other.ip6])
+    made(node, NODE)
+    pod.delete()
+    other.delete()
+    made(node, {name: {"state": "absent"} for name in NODE})
+    node.run(["rm", program.SENT])
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+
+
 def test_a_change_that_is_confirmed_stays(plugin_node):
     node = plugin_node
     made(node, NODE)

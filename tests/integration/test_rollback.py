@@ -322,6 +322,18 @@ def test_a_run_is_undone_without_what_was_lost_of_its_code(node, damage):
     assert not difference, difference
 
 
+def test_a_person_may_undo_a_run(node):
+    start = node.dump()
+    assert killed(node, NODE, 9)
+    undo = [sys.executable, f"{KEPT_BY_RUN}/undo.py"]
+    for wrong in ([], ["guard"], ["--help"], ["boot", "now"]):
+        asked = node.run([*undo, *wrong], check=False)
+        assert (asked.returncode, asked.stdout) == (2, "") and asked.stderr.startswith("usage: undo.py boot ("), wrong
+    assert json.loads(node.run([*undo, "boot"]).stdout) == {"stuck": {}, "kept": {}, "stays": {}}
+    difference = diff_dumps(start, node.dump())
+    assert not difference, difference
+
+
 def test_who_cannot_undo_a_run_says_how_to_go_on(node):
     """The python of the run is no python any more, and the module at hand has nothing of what the run has changed."""
     assert killed(node, NODE, 14)

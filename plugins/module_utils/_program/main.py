@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ import typing as t
 from .. import _transaction
 from .._document import PATH
 from .._errors import KubenodeError
+from .._undo import Undone
 from . import parts, show
 
 #: Exit codes. 2 is what argparse ends with when it is called wrongly.
@@ -98,7 +100,7 @@ def _confirm(options: argparse.Namespace) -> int:
 def _revert(options: argparse.Namespace) -> int:
     answer = _transaction.revert(options.run)
     undone = answer.undone
-    data = {"run": answer.run, "changed": answer.changed, "stuck": undone.stuck if undone else {}}
+    data = {"run": answer.run, "changed": answer.changed, **dataclasses.asdict(undone or Undone())}
     words = f"The change of the run {answer.run} {f'is taken back; {undone}' if undone else 'was taken back before'}."
     _say(sys.stdout, f"{json.dumps(data) if options.json else words}\n")
     return DRIFT if data["stuck"] else OK
