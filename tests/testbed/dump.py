@@ -192,6 +192,7 @@ class Known:
         return digest
 
     def keep(self) -> None:
+        os.makedirs(os.path.dirname(_KNOWN), exist_ok=True)
         with open(_KNOWN, "w", encoding="ascii") as file:
             json.dump(self._now, file)
 
