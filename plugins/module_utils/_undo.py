@@ -19,7 +19,7 @@ import typing as t
 from . import _guard, _journal
 from ._document import Document
 from ._errors import InUse, Stays
-from ._host import files
+from ._host import files, services
 from ._journal import Journal, Step
 
 
@@ -109,6 +109,8 @@ def main(folder: str, argv: t.Sequence[str]) -> int:
         journal = _journal.load()
         undone = Undone() if journal is None else undo_or_say(journal)
     sys.stdout.write(json.dumps(dataclasses.asdict(undone)) + "\n")
+    if argv[0] == "boot":
+        services.start_enabled(_guard.BOOT_UNIT)
     return 1 if undone.stuck else 0
 
 
