@@ -104,6 +104,9 @@ def main(folder: str, argv: t.Sequence[str]) -> int:
         return 2
     files.STORE = os.path.join(folder, os.path.basename(files.STORE))
     if argv[0] == "guard":
+        waiting = _journal.load()
+        for entry in waiting.steps if waiting else ():
+            _step(entry)  # imports what it needs while its code is there for certain
         return _guard.watch(argv[1], LOCK, lambda journal: not undo_or_say(journal).stuck)
     with contextlib.nullcontext() if argv[0] == "undo" else files.locked(LOCK, holder="the revert at boot"):
         journal = _journal.load()

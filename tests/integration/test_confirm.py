@@ -163,6 +163,19 @@ def test_a_change_whose_guard_is_late_is_taken_back_by_hand(plugin_node):
     assert node.module("checkpoint", {"state": "reverted", "run": run})["changed"] is False
 
 
+@pytest.mark.parametrize("damage", ["rm undo.zip undo.py", "echo x > undo.zip"])
+def test_a_guard_has_all_that_it_needs(plugin_node, damage):
+    node = plugin_node
+    made(node, NODE)
+    before = node.dump()
+    made(node, OTHER, confirm_timeout=3)
+    node.run(["sh", "-c", f"cd /var/lib/kubenode-network && {damage}"])
+    wait_for(is_over(node), 30)
+    node.run(["sh", "-c", "rm -rf /var/lib/kubenode-network/undo.*"])
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+
+
 def test_nothing_is_changed_without_a_guard(plugin_node):
     node = plugin_node
     before = node.dump()
