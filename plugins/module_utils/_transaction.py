@@ -200,7 +200,8 @@ def _kept_of(journal: Journal | None) -> frozenset[str]:
 def _sweep() -> None:
     """Removes what a run leaves that dies around its journal."""
     if os.path.isdir(_journal.folder()) and files.entries(_journal.folder()) != [os.path.basename(files.STORE)]:
-        _journal.close()
+        with contextlib.suppress(NodeError):  # without a journal it is no harm
+            _journal.close()
 
 
 def _undone_by_its_own_code(journal: Journal) -> _undo.Undone:

@@ -322,6 +322,15 @@ def test_a_run_is_undone_without_what_was_lost_of_its_code(node, damage):
     assert not difference, difference
 
 
+def test_a_disk_that_cannot_be_written_is_named(node):
+    node.run(["sh", "-c", f"mkdir -p {KEPT_BY_RUN} && mount --bind {KEPT_BY_RUN} {KEPT_BY_RUN}"])
+    node.run(["mount", "-o", "remount,bind,ro", KEPT_BY_RUN])
+    start = node.dump()
+    failed = run(node, NODE)["error"]
+    assert failed.startswith("nothing was changed: the journal of this run cannot be kept: ") and failed.endswith("Read-only file system"), failed
+    assert not diff_dumps(start, node.dump())
+
+
 def test_a_person_may_undo_a_run(node):
     start = node.dump()
     assert killed(node, NODE, 9)
