@@ -23,4 +23,6 @@ def settle(options: t.Mapping[str, t.Any], *, check: bool) -> dict[str, t.Any]:
     answer = decide(options["run"], check=check)
     if answer.undone is not None and answer.undone.stuck:
         raise NodeError(f"the change of the run {answer.run} could not be taken back: {answer.undone}")
-    return {"changed": answer.changed, "run": answer.run, "warnings": []}
+    left = answer.undone is not None and (answer.undone.kept or answer.undone.stays)
+    warnings = [f"the change of the run {answer.run} is taken back; {answer.undone}"] if left else []
+    return {"changed": answer.changed, "run": answer.run, "warnings": warnings}

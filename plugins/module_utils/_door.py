@@ -60,15 +60,10 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
     """Ends the module with what ``work`` returns (its ``warnings`` apart), or with the error that it raises."""
     try:
         result = work()
-    except InputError as error:
-        problems = [problem._asdict() for problem in error.problems]
-        module.fail_json(**_as_utf8({"msg": f"nothing was changed: {error}", "problems": problems}))
-    except MissingLibrary as error:
-        module.fail_json(msg=f"nothing was changed: {error}", missing_library=error.library)
-    except MissingProgram as error:
-        module.fail_json(msg=f"nothing was changed: {error}", missing_program=error.sha256)
     except KubenodeError as error:
-        module.fail_json(**_as_utf8({"msg": str(error)}))
+        for warning in _as_utf8(error.warnings):
+            module.warn(warning)
+        module.fail_json(**_as_utf8(_failure(error)))
     except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
         where = f"{error.filename}: " if error.filename else ""
         module.fail_json(**_as_utf8({"msg": f"the node could not be read: {where}{error.strerror or error}"}))
@@ -76,6 +71,17 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _failure(error: KubenodeError) -> dict[str, t.Any]:
+    details: dict[str, t.Any] = {}
+    if isinstance(error, InputError):
+        details = {"problems": [problem._asdict() for problem in error.problems]}
+    elif isinstance(error, MissingLibrary):
+        details = {"missing_library": error.library}
+    elif isinstance(error, MissingProgram):
+        details = {"missing_program": error.sha256}
+    return {"msg": f"nothing was changed: {error}" if details else str(error), **details}
 
 
 def _as_utf8(value: t.Any) -> t.Any:
@@ -141,7 +147,12 @@ def _writer(terms: Terms) -> t.Iterator[_transaction.Recovered]:
         yield _transaction.Recovered([] if open_ is None else [open_])
     else:
         with _transaction.only_writer(terms.name, terms.lock_timeout) as recovered:
-            yield recovered
+            done = list(recovered.warnings)
+            try:
+                yield recovered
+            except KubenodeError as error:
+                error.warnings = done
+                raise
 
 
 def check_options(opened: t.Sequence[Opened], others: t.Sequence[Problem] = ()) -> None:

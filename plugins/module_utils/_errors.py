@@ -26,7 +26,9 @@ class Problem(t.NamedTuple):
 
 
 class KubenodeError(Exception):
-    """Root of what this collection raises on purpose."""
+    """Root of what this collection raises on purpose. ``warnings``: what was done before, which no message of an error says."""
+
+    warnings: t.Sequence[str] = ()
 
 
 class InputError(KubenodeError):

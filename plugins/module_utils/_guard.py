@@ -27,14 +27,16 @@ LAST = "/run/kubenode-network/last-confirm.json"
 UNITS = "/etc/systemd/system"
 UNIT = "kubenode-network-revert.service"
 WANTED_BY = "multi-user.target"
-#: Before the boot unit, which applies what is left then.
+#: Applies what is left then. Where the change has removed it, it is not among what this boot starts.
+BOOT_UNIT = "kubenode-network.service"
+#: Before the boot unit, and before what reads the files that may go again.
 UNIT_TEXT = """\
 # Written by kubenode.network for as long as a change is not confirmed
 [Unit]
 Description=Take back the change of the pod network that nobody confirmed
 DefaultDependencies=no
 After=local-fs.target
-Before=kubenode-network.service network-pre.target
+Before={boot_unit} network-pre.target systemd-sysctl.service
 Wants=network-pre.target
 ConditionPathExists={journal}
 
@@ -64,7 +66,8 @@ def arm(journal: Journal) -> None:
     try:
         if confirm["files"]:
             unit, link = confirm["files"]
-            text = UNIT_TEXT.format(journal=_journal.path(), python=sys.executable, launcher=_journal.launcher(), wanted_by=WANTED_BY)
+            paths = {"journal": _journal.path(), "python": sys.executable, "launcher": _journal.launcher()}
+            text = UNIT_TEXT.format(boot_unit=BOOT_UNIT, wanted_by=WANTED_BY, **paths)
             files.write(unit, files.Bytes(text.encode()), mode=0o644)
             files.make_folder(os.path.dirname(link), 0o755)
             files.symlink(link, unit)

@@ -24,9 +24,10 @@ from ._resource import Resource
 #: The form of the journal. Its own copy of the code reads it, so that it need not be understood by other releases.
 SCHEMA = 1
 PACKAGE = __name__.rpartition(".")[0]
-#: Runs the copy of the code. A person may do the same: ``python3 /var/lib/kubenode-network/undo.py undo``.
+#: Runs the copy of the code. A person may do the same: ``python3 /var/lib/kubenode-network/undo.py boot``.
 LAUNCHER = """\
 # Puts back what an unfinished run of kubenode.network has changed: journal.json beside this file. Any later run does so, too.
+# By hand: python3 THIS_FILE boot
 import importlib
 import sys
 
@@ -61,8 +62,8 @@ class Journal:
     ``data``: ``{"schema", "run": {"id", "name", "pid", "began"}, "boot", "document": {"path", "before", "after"}, "store": [SHA-256],
     "obsolete": [SHA-256], "steps": [STEP], "kept": [STEP], "confirm": null | {"seconds", "until", "files"}}``. ``before`` and ``after`` are the checksums
     of the node's document, whose rename is the commit point. ``store`` are the contents that were kept before, ``obsolete`` those that
-    nobody wants once the run is done. ``kept`` is what an earlier run that was undone had to leave, since pods used it, and this one does
-    not want. ``until``: by the clock of ``boot.seconds()``, None while the run goes on; ``files``: what starts the undo after a boot.
+    nobody wants once the run is done. ``kept`` is what an earlier run that was undone had to leave, since pods used it; it stays in there
+    until the document holds it. ``until``: by the clock of ``boot.seconds()``, None while the run goes on; ``files``: what starts the undo after a boot.
     """
 
     data: dict[str, t.Any]
@@ -107,7 +108,7 @@ class Journal:
         """Whether the document of the run is in place, and need not be confirmed. A run that changes no document has no such
         point: it is undone."""
         document = self.data["document"]
-        return self.confirm is None and document["before"] != document["after"] and _seal_of(document["path"]) == document["after"]
+        return self.confirm is None and not self.is_over and document["before"] != document["after"] and _seal_of(document["path"]) == document["after"]
 
     def save(self) -> None:
         text = json.dumps({**self.data, SEAL: _seal(self.data)}, indent=1) + "\n"
@@ -182,7 +183,8 @@ def begin(
         files.write(launcher(), files.Bytes(f"#!{sys.executable}\n{text}".encode()), mode=0o700)
         journal.save()
     except NodeError as error:
-        close()
+        with contextlib.suppress(NodeError):  # a journal of steps that were not begun is no harm
+            leave(journal, kept)
         raise NodeError(f"nothing was changed: the journal of this run cannot be kept: {error}") from error
     return journal
 
@@ -197,7 +199,9 @@ def leave(journal: Journal, entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:
     if not entries:
         close()
         return
-    journal.data.update(steps=[], kept=list(entries), confirm=None, obsolete=[], store=files.entries(files.STORE))
+    oldest = {entry["resource"]: entry for entry in reversed(entries)}
+    kept = [entry for entry in entries if entry is oldest[entry["resource"]]]
+    journal.data.update(steps=[], kept=kept, confirm=None, obsolete=[], store=files.entries(files.STORE))
     journal.save()
 
 

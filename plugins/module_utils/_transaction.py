@@ -37,7 +37,7 @@ class Transaction:
 
     def begin(self, planned: Plan, steps: t.Sequence[Step]) -> None:
         last = _journal.load()
-        kept = [entry for entry in (last.steps if last else []) if planned.after.record(entry["resource"]) is None]
+        kept = last.steps if last else []
         obsolete = _obsolete(self._before, planned.after)
         journal = _journal.begin(self._name, self._before, planned.after, steps, store=self._store, obsolete=obsolete, kept=kept, confirm=self._confirm)
         if journal.confirm:
@@ -69,7 +69,7 @@ class Transaction:
         if self._journal is None:
             return  # nothing was touched
         if undone is not None:
-            _undo.finish(self._journal, undone)
+            _undo.finish(self._journal, undone, untried=self._journal.data["kept"])
         elif self._journal.is_committed():
             self.done()
 
@@ -86,7 +86,8 @@ def finish(journal: Journal) -> None:
         _guard.disarm(journal)
         _guard.remember(journal, _guard.CONFIRMED)
     files.forget(journal.data["obsolete"])
-    _journal.leave(journal, journal.data["kept"])
+    held = Document.load(journal.data["document"]["path"]).holders
+    _journal.leave(journal, [entry for entry in journal.data["kept"] if not held(entry["resource"])])
 
 
 @contextlib.contextmanager
@@ -126,16 +127,18 @@ def confirm(run: str | None, *, check: bool = False) -> Answer:
 
 
 def revert(run: str | None, *, check: bool = False) -> Answer:
-    """Takes a change back that waits to be confirmed. Raises NodeError when it waits no more, unless it was taken back before."""
+    """Takes a change back that was to be confirmed. Raises NodeError when none is open, unless it was taken back before."""
     return _answer(run, _guard.REVERTED, _undone_by_its_own_code, check)
 
 
 def _answer(run: str | None, aim: str, deed: t.Callable[[Journal], _undo.Undone | None], check: bool) -> Answer:
     with contextlib.nullcontext() if check else files.locked(_undo.LOCK, holder="the answer to a change that waits to be confirmed"):
         journal = _journal.load()
-        if journal is not None and journal.waits():
+        if journal is not None and journal.confirm:
             if run not in (None, journal.run["id"]):
                 raise NodeError(f"another run waits to be confirmed: {journal.run['id']} (expected {run})")
+            if aim == _guard.CONFIRMED and not journal.waits():
+                raise NodeError(f"no change waits to be confirmed: the time of the run {journal.run['id']} is over, its guard or the next run takes it back")
             return Answer(journal.run["id"], True, None if check else deed(journal))
     last = _guard.last()
     if not last or run not in (None, last["run"]):
@@ -177,7 +180,10 @@ def recover() -> Recovered:
 
 
 def pending() -> str | None:
-    """What a run would first do about another one that died."""
+    """What a run would first do about another one that died, or have to wait for."""
+    busy = files.holder_of(_undo.LOCK)
+    if busy is not None:
+        return f"{busy} is changing the node now; what is said of it may be out of date already"
     journal = _journal.load()
     if journal is None or journal.is_over:
         return None
@@ -194,14 +200,24 @@ def _kept_of(journal: Journal | None) -> frozenset[str]:
 def _sweep() -> None:
     """Removes what a run leaves that dies around its journal."""
     if os.path.isdir(_journal.folder()) and files.entries(_journal.folder()) != [os.path.basename(files.STORE)]:
-        _journal.close()
+        with contextlib.suppress(NodeError):  # without a journal it is no harm
+            _journal.close()
 
 
 def _undone_by_its_own_code(journal: Journal) -> _undo.Undone:
-    """The release that wrote a journal knows how to read it, and has all the sections that are in there."""
+    """The release that wrote a journal knows how to read it, and has all the sections that are in there. Where its code is lost or
+    damaged, this one's may do."""
     python = journal.run["python"] if os.path.exists(journal.run["python"]) else sys.executable
-    result = process.run([python, _journal.launcher(), "undo"], timeout=UNDO)
     try:
+        result = process.run([python, _journal.launcher(), "undo"], timeout=UNDO)
         return _undo.Undone(**json.loads(result.stdout))
-    except (ValueError, TypeError):
-        raise NodeError(f"{_journal.launcher()} failed with status {result.returncode}: {result.stderr.strip() or result.stdout}") from None
+    except (NodeError, ValueError, TypeError) as error:
+        reason = str(error) if isinstance(error, NodeError) else _last_line(result.stderr) or f"it ended with status {result.returncode}"
+    undone = _undo.undo_or_say(journal)
+    if undone.stuck:
+        undone.stuck[_journal.launcher()] = reason
+    return undone
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]

@@ -19,7 +19,7 @@ import typing as t
 from . import _guard, _journal
 from ._document import Document
 from ._errors import InUse, Stays
-from ._host import files
+from ._host import files, services
 from ._journal import Journal, Step
 
 
@@ -71,8 +71,8 @@ def undo(journal: Journal) -> Undone:
     return undone
 
 
-def finish(journal: Journal, undone: Undone) -> None:
-    """Leaves of the journal what is not done."""
+def finish(journal: Journal, undone: Undone, untried: t.Sequence[t.Mapping[str, t.Any]] = ()) -> None:
+    """Leaves of the journal what is not done, and ``untried`` ones of its steps."""
     if undone.stuck:
         return
     wanted = Document.load(journal.data["document"]["path"]).found_contents()
@@ -80,10 +80,13 @@ def finish(journal: Journal, undone: Undone) -> None:
     if journal.confirm:
         _guard.disarm(journal)
         _guard.remember(journal, _guard.REVERTED, str(undone))
-    _journal.leave(journal, [entry for entry in journal.steps if entry["resource"] in undone.kept])
+    _journal.leave(journal, [*untried, *(entry for entry in journal.steps if entry["resource"] in undone.kept)])
 
 
 def _step(entry: t.Mapping[str, t.Any]) -> Step:
+    # What pods use may stay in the journals of runs to come, by whatever module: this has each of them bring what puts it back.
+    from ._resources import bridge  # noqa: F401
+
     module, _colon, name = entry["class"].partition(":")
     kind = getattr(importlib.import_module(f".{module}", __package__), name)
     return Step(kind.again(*entry["arguments"]), entry["token"])
@@ -95,18 +98,27 @@ LOCK = "/run/kubenode-network.lock"
 
 def main(folder: str, argv: t.Sequence[str]) -> int:
     """The command line of the copied code, for the journal in ``folder``: ``guard RUN`` waits for a confirmation; ``undo`` puts back
-    what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself."""
+    what is open, for somebody who holds the lock, and prints an Undone as JSON; ``boot`` takes the lock itself, as a person should."""
+    if [*argv[:1], len(argv)] not in (["guard", 2], ["undo", 1], ["boot", 1]):
+        sys.stderr.write("usage: undo.py boot (takes back what an unfinished run of kubenode.network has changed)\n")
+        return 2
     files.STORE = os.path.join(folder, os.path.basename(files.STORE))
     if argv[0] == "guard":
-        return _guard.watch(argv[1], LOCK, lambda journal: not _undo_or_say(journal).stuck)
+        waiting = _journal.load()
+        for entry in waiting.steps if waiting else ():
+            _step(entry)  # imports what it needs while its code is there for certain
+        return _guard.watch(argv[1], LOCK, lambda journal: not undo_or_say(journal).stuck)
     with contextlib.nullcontext() if argv[0] == "undo" else files.locked(LOCK, holder="the revert at boot"):
         journal = _journal.load()
-        undone = Undone() if journal is None else _undo_or_say(journal)
+        undone = Undone() if journal is None else undo_or_say(journal)
     sys.stdout.write(json.dumps(dataclasses.asdict(undone)) + "\n")
+    if argv[0] == "boot":
+        services.start_enabled(_guard.BOOT_UNIT)
     return 1 if undone.stuck else 0
 
 
-def _undo_or_say(journal: Journal) -> Undone:
+def undo_or_say(journal: Journal) -> Undone:
+    """The same, with whatever keeps it from being undone as what is stuck."""
     try:
         return undo(journal)
     except Exception as error:  # also of what the journal names and this code does not have

@@ -63,6 +63,31 @@ def test_a_first_run_that_nobody_confirms_leaves_nothing(plugin_node):
     assert not difference, difference
 
 
+def test_a_revert_says_what_pods_have_come_to_use(plugin_node):
+    """They go on as before, and the next run knows who made their bridge."""
+    node = plugin_node
+    node.run(["mkdir", "/etc/cni/net.d"])  # stays if we made it: a runtime may watch it
+    before = node.dump()
+    made(node, NODE, confirm_timeout=60)
+    pod, other = node.pod("web"), node.pod("other")
+    program.send(node)
+    reverted = node.run([sys.executable, "-I", program.SENT, "revert", "--json"])
+    kept = "ports were attached to it meanwhile, by pods that have just begun"
+    assert json.loads(reverted.stdout)["kept"] == {"bridge:cbr0": kept} and json.loads(reverted.stdout)["stuck"] == {}
+    pod.run(["ping", "-c1", "-W5", other.ip4])
+    run = made(node, NODE, confirm_timeout=60)["checkpoint"]["run"]
+    again = node.module("checkpoint", {"state": "reverted"})
+    assert again["warnings"] == [f"the change of the run {run} is taken back; everything else was put back, but for bridge:cbr0 ({kept})"]
+    pod.run(["ping", "-c1", "-W5", other.ip6])
+    made(node, NODE)
+    pod.delete()
+    other.delete()
+    made(node, {name: {"state": "absent"} for name in NODE})
+    node.run(["rm", program.SENT])
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+
+
 def test_a_change_that_is_confirmed_stays(plugin_node):
     node = plugin_node
     made(node, NODE)
@@ -117,6 +142,36 @@ def test_the_next_run_takes_back_what_no_guard_is_left_for(plugin_node):
     assert node.exists(JOURNAL)
     warned = made(node, {"networks": []})
     assert "was not confirmed; everything done before it was put back" in warned["warnings"][0]
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+
+
+def test_a_change_whose_guard_is_late_is_taken_back_by_hand(plugin_node):
+    node = plugin_node
+    made(node, NODE)
+    before = node.dump()
+    run = made(node, OTHER, confirm_timeout=1)["checkpoint"]["run"]
+    for guard in guards(node):
+        node.run(["kill", f"-{signal.SIGKILL.value}", guard])
+    time.sleep(1.5)
+    late = node.module("checkpoint", {"run": run})
+    assert late["failed"] and f"the time of the run {run} is over, its guard or the next run takes it back" in late["msg"]
+    assert node.module("checkpoint", {"state": "reverted"}, check=True)["changed"] and node.exists(JOURNAL)
+    assert node.module("checkpoint", {"state": "reverted", "run": run})["changed"]
+    difference = diff_dumps(before, node.dump())
+    assert not difference, difference
+    assert node.module("checkpoint", {"state": "reverted", "run": run})["changed"] is False
+
+
+@pytest.mark.parametrize("damage", ["rm undo.zip undo.py", "echo x > undo.zip"])
+def test_a_guard_has_all_that_it_needs(plugin_node, damage):
+    node = plugin_node
+    made(node, NODE)
+    before = node.dump()
+    made(node, OTHER, confirm_timeout=3)
+    node.run(["sh", "-c", f"cd /var/lib/kubenode-network && {damage}"])
+    wait_for(is_over(node), 30)
+    node.run(["sh", "-c", "rm -rf /var/lib/kubenode-network/undo.*"])
     difference = diff_dumps(before, node.dump())
     assert not difference, difference
 

@@ -264,6 +264,9 @@ def test_somebody_who_does_not_listen(made):
         assert shell(f"{run} {verb} | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
         assert shell(f"{run} {verb} >&-; echo $? >&2") == ("", "0\n")
         assert shell(f"{run} {verb} >/dev/full; echo $?") == ("1\n", "kubenode-network: what there is to say cannot be written: No space left on device\n")
+    for words in ("--help", "--version", "apply --help"):
+        assert shell(f"{run} {words} | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")
+        assert shell(f"{run} {words} >/dev/full; echo $?") == ("1\n", "kubenode-network: what there is to say cannot be written: No space left on device\n")
     made.ip("link del cbr0")
     assert shell(f"{run} status | true; echo ${{PIPESTATUS[0]}}") == ("3\n", "")
     assert shell(f"{run} apply | true; echo ${{PIPESTATUS[0]}}") == ("0\n", "")

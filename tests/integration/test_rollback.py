@@ -207,3 +207,148 @@ def test_every_door_recovers_and_says_so(plugin_node):
     assert made["changed"]
     assert re.search(r"the run of a test that began at \S+ \(process \d+\) was interrupted; everything done before it was put back", made["warnings"][0])
     assert not any("interrupted" in warning for warning in node.module("cni_config", NETWORK).get("warnings", []))
+
+
+def test_a_run_that_goes_on_is_not_said_to_have_been_interrupted(plugin_node):
+    node = plugin_node
+    program.send(node)
+    paused = PausedRun(node, NODE, 4)
+    said = r"the run of a test that began at \S+ \(process \d+\) is changing the node now"
+    assert re.match(said, node.module("cni_config", NETWORK, check=True)["warnings"][0])
+    assert re.match(said, node.run([sys.executable, "-I", program.SENT, "status"], check=False).stdout)
+    paused.tell()
+    assert json.loads(paused.end()[0])["changes"] > 5
+    assert not node.module("node_network", NODE, check=True).get("warnings")
+
+
+@pytest.mark.parametrize("options", [{"name": "mynet", "plugins": [{"type": "nobody-has-it"}]}, {**NETWORK, "plugins": [{"type": "bridge", "mtu": -1}]}])
+def test_a_run_that_fails_says_what_it_has_undone_before(plugin_node, options):
+    node = plugin_node
+    assert killed(node, NODE, 6)
+    failed = node.module("cni_config", options)
+    assert failed["failed"], failed
+    assert ("was interrupted; everything done before it was put back" in failed.get("warnings", [""])[0]) != node.exists(JOURNAL)
+
+
+# What pods have begun to use
+
+BRIDGED = {"kubenet_bridge": {**NODE["kubenet_bridge"], "hairpin_mode": "none", "unmanaged": False}}
+
+
+def used_by_a_pod(node):
+    """The node of a run that was killed when its bridge was there, which a pod has come to since."""
+    node.write("/etc/cni/net.d/20-other.conflist", json.dumps({"cniVersion": "1.0.0", "name": "other", "plugins": [{
+        "type": "bridge", "bridge": "cbr0", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}}]}))  # fmt: skip
+    assert killed(node, {**BRIDGED, "networks": []}, 1)
+    return node.pod("web")
+
+
+
+def check_the_bridge_is_known_as_made(node):
+    """And goes with the part that wants it."""
+    assert not node.module("kubenet_bridge", BRIDGED["kubenet_bridge"]).get("failed")
+    assert json.loads(document_of(node))["sections"]["kubenet_bridge"]["cbr0"]["objects"]["bridge:cbr0"]["origin"] == "created"
+
+
+def another_module(state):
+    """As Ansible brings it: without what it does not import."""
+    return f"- hosts: all\n  gather_facts: false\n  tasks:\n    - kubenode.network.sysctl_bridge_nf:\n        state: {state}\n"
+
+
+def test_what_pods_use_is_known_as_made_behind_other_runs(plugin_node):
+    node = plugin_node
+    used_by_a_pod(node)
+    for _run in range(2):  # the second one undoes by the code that the first one came in
+        assert node.playbook(another_module("present")).changed == 1
+        assert node.exists(JOURNAL)
+        assert node.playbook(another_module("absent")).changed == 1
+    check_the_bridge_is_known_as_made(node)
+    assert not node.exists(JOURNAL)
+
+
+@pytest.mark.parametrize("how", ["verify", "kill", "no journal", "no guard"])
+def test_what_pods_use_is_known_as_made_behind_a_run_that_fails(plugin_node, how):
+    node = plugin_node
+    used_by_a_pod(node)
+    options = {**BRIDGED, "kubenet_bridge": {**BRIDGED["kubenet_bridge"], "txqueuelen": 77}, "networks": []}
+    if how == "no journal":
+        node.run(["sh", "-c", "cd /var/lib/kubenode-network && rm undo.zip && mkdir -p undo.zip/in-the-way"])
+        failed = node.module("node_network", options)
+        assert failed["failed"] and "nothing was changed: the journal of this run cannot be kept" in failed["msg"], failed
+        node.run(["rm", "-r", "/var/lib/kubenode-network/undo.zip"])
+    elif how == "no guard":
+        kill = ("strace", "-qq", "-f", "-o", "/dev/null", "-e", "trace=setsid", "-e", "inject=setsid:signal=KILL")
+        assert node.module("node_network", {**options, "confirm_timeout": 60}, prefix=kill)["failed"]
+    else:
+        assert killed(node, options, 1) if how == "kill" else "error" in run(node, options, [1, how])
+    check_the_bridge_is_known_as_made(node)
+
+
+def test_what_pods_used_goes_with_the_last_of_them(plugin_node):
+    node = plugin_node
+    pod = used_by_a_pod(node)
+    assert "bridge:cbr0 (ports were attached" in node.module("sysctl_bridge_nf", {})["warnings"][0]
+    pod.delete()
+    assert node.module("sysctl_bridge_nf", {})["changed"] is False
+    assert "cbr0" not in node.run(["ip", "link"]).stdout and not node.exists(JOURNAL)
+
+
+# Somebody was at what a killed run has left
+
+KEPT_BY_RUN = "/var/lib/kubenode-network"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "rm undo.py",
+        "rm undo.zip",
+        "echo x > undo.zip",
+        "truncate -s 5000 undo.zip",
+        "echo 'x(' > undo.py",
+        "rm undo.zip && mkdir undo.zip",
+        "chmod 0 undo.py undo.zip journal.json",
+        "rm /etc/kubenode-network/node.json",
+    ],
+)
+def test_a_run_is_undone_without_what_was_lost_of_its_code(node, damage):
+    assert "error" not in run(node, NODE)
+    start = node.dump()
+    assert killed(node, OTHER, 6)
+    node.run(["sh", "-c", f"cd {KEPT_BY_RUN} && {damage}"])
+    assert run(node, {}) == {"changes": 0}
+    node.run(["sh", "-c", f"rm -rf {KEPT_BY_RUN}/undo.zip"])
+    difference = diff_dumps(start, node.dump())
+    assert not difference, difference
+
+
+def test_a_disk_that_cannot_be_written_is_named(node):
+    node.run(["sh", "-c", f"mkdir -p {KEPT_BY_RUN} && mount --bind {KEPT_BY_RUN} {KEPT_BY_RUN}"])
+    node.run(["mount", "-o", "remount,bind,ro", KEPT_BY_RUN])
+    start = node.dump()
+    failed = run(node, NODE)["error"]
+    assert failed.startswith("nothing was changed: the journal of this run cannot be kept: ") and failed.endswith("Read-only file system"), failed
+    assert not diff_dumps(start, node.dump())
+
+
+def test_a_person_may_undo_a_run(node):
+    start = node.dump()
+    assert killed(node, NODE, 9)
+    undo = [sys.executable, f"{KEPT_BY_RUN}/undo.py"]
+    for wrong in ([], ["guard"], ["--help"], ["boot", "now"]):
+        asked = node.run([*undo, *wrong], check=False)
+        assert (asked.returncode, asked.stdout) == (2, "") and asked.stderr.startswith("usage: undo.py boot ("), wrong
+    assert json.loads(node.run([*undo, "boot"]).stdout) == {"stuck": {}, "kept": {}, "stays": {}}
+    difference = diff_dumps(start, node.dump())
+    assert not difference, difference
+
+
+def test_who_cannot_undo_a_run_says_how_to_go_on(node):
+    """The python of the run is no python any more, and the module at hand has nothing of what the run has changed."""
+    assert killed(node, NODE, 14)
+    node.run(["rm", f"{KEPT_BY_RUN}/undo.zip"])
+    played = node.playbook("- hosts: all\n  gather_facts: false\n  tasks:\n    - kubenode.network.boot_service:\n        state: absent\n")
+    assert played.rc != 0
+    for words in ("was interrupted, and cannot be undone", "No module named", f"expected the cause mended, or {JOURNAL} moved away"):
+        assert words in played.stdout, played.stdout
+    assert run(node, NODE)["changes"] > 5, "one that brings all of it can"

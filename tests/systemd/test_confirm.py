@@ -13,7 +13,7 @@ import sys
 
 import pytest
 import yaml
-from testbed import diff_dumps, wait_for
+from testbed import diff_dumps, program, wait_for
 from testbed.paths import HERE, link_collection
 from testbed.systemd import SystemdNode
 
@@ -70,6 +70,36 @@ def test_a_reboot_takes_a_change_back_that_nobody_has_confirmed(node):
     assert not node.exists("/etc/cni/net.d/10-mynet.conflist") and node.read(DOCUMENT) == document
     assert not node.exists(JOURNAL) and not node.exists("/etc/systemd/system/kubenode-network-revert.service")
     assert "cbr0" not in node.run(["ip", "link"]).stdout
+
+
+def of_ours(dumped):
+    """Without the container's own link, which is another one after each of its boots."""
+    links = {part: dumped[part].get("cbr0") for part in ("links", "addresses")}
+    return {**links, **{part: dumped[part] for part in ("files", "nft", "sysctls")}}
+
+
+def test_a_boot_with_a_change_that_nobody_has_confirmed_is_as_one_without(node):
+    """Also where the change has put settings in place that are applied early, or has removed the boot service."""
+    sent = program.send(node)
+    made(node, {**NODE, "boot_service": sent})
+    node.restart()
+    before = of_ours(dump(node))
+    assert "cbr0" in node.run(["ip", "link"]).stdout
+    router = {"forwarding": ["ipv4", "ipv6"], "bridge_nf_call_arptables": False}
+    made(node, {"sysctl_bridge_nf": router, "boot_service": {"state": "absent"}}, confirm_timeout=3600)
+    node.restart()
+    wait_for(lambda: node.run(["systemctl", "is-active", "kubenode-network.service"], check=False).stdout == "active\n", 30)
+    difference = diff_dumps(before, of_ours(dump(node)))
+    assert not difference, difference
+    assert not node.run(["systemctl", "list-units", "--failed", "--no-legend"]).stdout
+    made(node, {"sysctl_bridge_nf": {"forwarding": ["ipv4"]}})
+    node.restart()
+    before = of_ours(dump(node))
+    made(node, {"sysctl_bridge_nf": router}, confirm_timeout=3600)
+    node.restart()
+    difference = diff_dumps(before, of_ours(dump(node)))
+    assert not difference, difference
+    made(node, {"boot_service": {"state": "absent"}})
 
 
 # Over ssh

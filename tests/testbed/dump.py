@@ -192,6 +192,7 @@ class Known:
         return digest
 
     def keep(self) -> None:
+        os.makedirs(os.path.dirname(_KNOWN), exist_ok=True)
         with open(_KNOWN, "w", encoding="ascii") as file:
             json.dump(self._now, file)
 
@@ -236,3 +237,7 @@ def diff_dumps(before: Any, after: Any, path: str = "") -> str:
 
 def main() -> None:
     print(json.dumps(dump()))
+
+
+if __name__ == "__main__":
+    main()

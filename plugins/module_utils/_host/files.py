@@ -356,6 +356,25 @@ def locked(path: str, seconds: float = 60, holder: str = "") -> t.Iterator[None]
         os.close(descriptor)
 
 
+def holder_of(path: str) -> str | None:
+    """Who holds the lock now, None for nobody. Waits for no one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return _holder_in(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _holder_in(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+
+
 def _say_who_holds(descriptor: int, path: str, holder: str) -> None:
     try:
         os.ftruncate(descriptor, 0)
@@ -372,8 +391,7 @@ def _wait_for_lock(descriptor: int, path: str, seconds: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > end:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-                raise NodeError(f"{holder} has held {path} for {seconds:.0f} s; try again when it is done") from None
+                raise NodeError(f"{_holder_in(descriptor)} has held {path} for {seconds:.0f} s; try again when it is done") from None
             time.sleep(0.1)
 
 

@@ -62,6 +62,12 @@ def reload_systemd() -> None:
         output(["systemctl", "daemon-reload"])
 
 
+def start_enabled(unit: str) -> None:
+    """Has systemd start a unit that a boot starts, as soon as its turn comes."""
+    if systemd_runs() and run(["systemctl", "is-enabled", "--quiet", unit]).returncode == 0:
+        output(["systemctl", "start", "--no-block", unit])
+
+
 def forget_unit(name: str) -> None:
     """Ends a unit before its file goes, or systemd would go on listing it. Not the one that this process runs in, which would end
     with it."""

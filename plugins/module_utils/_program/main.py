@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ import typing as t
 from .. import _transaction
 from .._document import PATH
 from .._errors import KubenodeError
+from .._undo import Undone
 from . import parts, show
 
 #: Exit codes. 2 is what argparse ends with when it is called wrongly.
@@ -31,10 +33,16 @@ The document is /etc/kubenode-network/node.json. Ansible writes it; status and d
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def _print_message(self, message: str, file: t.Any = None) -> None:
+        """Help, version and usage, said like everything else."""
+        _say(file or sys.stderr, message)
+
+
 def main(version: str, argv: t.Sequence[str] | None = None) -> int:
     """Runs one verb and returns the exit code."""
-    options = _parser(version).parse_args(argv)
     try:
+        options = _parser(version).parse_args(argv)
         if os.geteuid() != 0:
             raise KubenodeError(f"{PATH} is root's alone to read (expected to run as root, e.g. by sudo)")
         return _VERBS[options.verb](options)
@@ -44,7 +52,7 @@ def main(version: str, argv: t.Sequence[str] | None = None) -> int:
 
 
 def _parser(version: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kubenode-network",
         description="The pod network of this node, as Ansible left it.",
         epilog=EPILOG,
@@ -92,7 +100,7 @@ def _confirm(options: argparse.Namespace) -> int:
 def _revert(options: argparse.Namespace) -> int:
     answer = _transaction.revert(options.run)
     undone = answer.undone
-    data = {"run": answer.run, "changed": answer.changed, "stuck": undone.stuck if undone else {}}
+    data = {"run": answer.run, "changed": answer.changed, **dataclasses.asdict(undone or Undone())}
     words = f"The change of the run {answer.run} {f'is taken back; {undone}' if undone else 'was taken back before'}."
     _say(sys.stdout, f"{json.dumps(data) if options.json else words}\n")
     return DRIFT if data["stuck"] else OK

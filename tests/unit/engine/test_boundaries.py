@@ -42,7 +42,7 @@ ARROWS = {
     "_document": ("_errors", "_host", "_resource"),
     "_journal": ("_errors", "_document", "_host", "_resource"),
     "_guard": ("_errors", "_host", "_journal"),
-    "_undo": ("_errors", "_document", "_guard", "_host", "_journal"),
+    "_undo": ("_errors", "_document", "_guard", "_host", "_journal", "_resources.bridge"),
     "_converge": ("_errors", "_document", "_journal", "_resource", "_undo"),
     "_transaction": ("_converge", "_document", "_errors", "_guard", "_host", "_journal", "_undo"),
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
@@ -51,7 +51,7 @@ ARROWS = {
     "_door": ("_errors", "_converge", "_document", "_host", "_sections.base", "_transaction"),
     "_info": ("_boot_files", "_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
-    "_program": ("_errors", "_resource", "_converge", "_document", "_door", "_host", "_sections", "_transaction", "_program"),
+    "_program": ("_errors", "_resource", "_converge", "_document", "_door", "_host", "_sections", "_transaction", "_undo", "_program"),
     "_node": ("_errors", "_addressing", "_door", "_sections"),
 }
 
