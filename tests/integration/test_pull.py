@@ -104,13 +104,14 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     variables = {
         "pull_url": site.url, "pull_git_version": "main", "pull_git_verify_commit": True, "pull_git_allowed_signers": str(site.signers),
         "pull_ansible_python": sys.executable, "pull_ansible_wheels": str(wheels.make(tmp_path / "wheels", "ansible-core", "pyroute2")),
-        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron", "pull_interval": 15,
+        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron", "pull_interval": "15", "pull_timeout": "300", "pull_git_accept_host_key": "false", "pull_now": "true",  # as -e gives them
     }  # fmt: skip
     first = site.commit()
     install(node, **variables)
     assert load_network(node)["name"] == "kubenet" and mtu(node) == "1450"
     assert status(node) == status(node) | {"result": "changed", "stage": None, "message": None, "revision": first, "tried": None, "failures": 0}
     assert "*/15 * * * * root /" in node.read("/etc/cron.d/kubenode-network-pull")
+    assert '"accept_host_key": false' in node.read("/etc/kubenode-network-pull/config.json")
     assert tick(node) == (0, "unchanged", None)
 
     second = site.commit(node_network_kubenet_bridge={"mtu": "1400"})
@@ -223,6 +224,7 @@ def test_a_node_follows_a_file(plugin_node, served, tmp_path):
 @pytest.mark.parametrize("variables, message", [
     ({"pull_collection": "https://x/y.tar.gz"}, "pull_url: is missing (expected the URL of a repository or of a file)"),
     ({"pull_url": "https://x/y", "pull_interval": 90}, "pull_interval: 90 is not usable (expected minutes that divide an hour, or hours that divide a day)"),
+    ({"pull_url": "https://x/y", "pull_interval": "15", "pull_spread": "-1"}, "pull_spread, pull_timeout: -1, 900 are not usable (expected seconds)"),
 ])
 def test_bad_variables_touch_nothing(node, variables, message):
     before = node.dump()
