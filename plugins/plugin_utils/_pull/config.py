@@ -100,8 +100,10 @@ def _check_git(config: Config) -> list[Problem]:
     given = {name: getattr(config, name) for name in patterns if getattr(config, name) is not None}
     wrong = [name for name, value in given.items() if not re.fullmatch(patterns[name], value) or ".." in value.split("/")]
     problems = [Problem(name, f"{_shown(given[name])!r} is not usable (expected letters, digits, /, ., _, + and -, and no ..)") for name in wrong]
-    if re.search("//[^/]*:[^/]*@", config.url):
-        problems.append(Problem("url", "has a password, which everybody on the node could see (expected a key file, or a credential helper of git)"))
+    # For ssh a user alone is one; for the web it may be a token.
+    if re.search("//[^/]*:[^/]*@", config.url) or re.match("https?://[^/]*@", config.url):
+        said = "has a password or token, which everybody on the node could see (expected a key file, or a credential helper of git)"
+        problems.append(Problem("url", said))
     if not config.allow_plain_http and config.url.startswith(("http:", "git:")) and not config.verify_commit:
         problems.append(Problem("url", f"{_shown(config.url)!r} is not encrypted (expected https, ssh, verify_commit or allow_plain_http)"))
     return problems
