@@ -104,7 +104,9 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     variables = {
         "pull_url": site.url, "pull_git_version": "main", "pull_git_verify_commit": True, "pull_git_allowed_signers": str(site.signers),
         "pull_ansible_python": sys.executable, "pull_ansible_wheels": str(wheels.make(tmp_path / "wheels", "ansible-core", "pyroute2")),
-        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron", "pull_interval": "15", "pull_timeout": "300", "pull_git_accept_host_key": "false", "pull_now": "true",  # as -e gives them
+        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron",
+        # As -e gives them.
+        "pull_interval": "15", "pull_timeout": "300", "pull_git_accept_host_key": "false", "pull_now": "true",
     }  # fmt: skip
     first = site.commit()
     install(node, **variables)
@@ -131,13 +133,17 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     assert tick(node) == (1, "failed", "document")
     assert "failed to parse inventory" in status(node)["message"]
 
+    site.commit(hosts="[node:children]\nmembers\n[members]\nother\n")
+    assert tick(node) == (1, "failed", "apply")
+    assert "node is a group in the inventory (expected the name of this node)" in status(node)["message"]
+
     site.commit("--no-gpg-sign", node_network_kubenet_bridge={"mtu": "1300"})
     assert tick(node) == (3, "failed", "fetch")
     assert "ailed to verify GPG signature" in status(node)["message"]
 
     site.path.rename(tmp_path / "gone")
     assert tick(node) == (3, "failed", "fetch")
-    assert status(node)["failures"] == 4 and str(site.path) in status(node)["message"]
+    assert status(node)["failures"] == 5 and str(site.path) in status(node)["message"]
     assert (diff_dumps(good, network(node)), status(node)["revision"]) == ("", second)
     (tmp_path / "gone").rename(site.path)
 
