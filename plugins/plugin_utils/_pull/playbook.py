@@ -21,7 +21,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
-from ansible_collections.kubenode.network.plugins.module_utils._host import files, process
+from ansible_collections.kubenode.network.plugins.module_utils._host import download, files, process
 
 from .config import Config
 
@@ -148,7 +148,8 @@ def _environment(config: Config, work: str, results: str) -> dict[str, str]:
 
 def git_environment(config: Config) -> dict[str, str]:
     """What git needs to know of the way to the source, and of who may sign."""
-    git = {"GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
+    silence = str(int(download.SILENCE))  # less than what we wait for git, for the helpers of one that is killed go on waiting
+    git = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": silence, "GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
     if config.ca:
         git["GIT_SSL_CAINFO"] = config.ca
     if config.allowed_signers:

@@ -93,7 +93,7 @@ class Git:
             return version
         if self.config.key_file:
             trust = "accept-new" if self.config.accept_host_key else "yes"
-            env["GIT_SSH_COMMAND"] = f"ssh -i {self.config.key_file} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking={trust}"
+            env["GIT_SSH_COMMAND"] = f"ssh -i {self.config.key_file} -o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout={download.SILENCE:.0f} -o StrictHostKeyChecking={trust}"
         # An annotated tag is an object of its own; what it stands for is told by the third name.
         names = [f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"] if version else ["HEAD"]
         lines = process.output(["git", "ls-remote", "--", self.config.url, *names], env=env).splitlines()
