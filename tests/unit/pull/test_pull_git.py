@@ -55,7 +55,7 @@ def test_a_commit_is_itself_and_need_not_be_asked_for(repository):
 
 def test_what_is_not_there(repository):
     path, _git = repository
-    with pytest.raises(NodeError, match=r"/test_what_is_not_there0 has no gone \(expected a branch, a tag or a commit\)$"):
+    with pytest.raises(NodeError, match=r"/test_what_is_not_there\d has no gone \(expected a branch, a tag or a commit\)$"):
         source(path, "gone")._remote_head()
     outcome = source(path / "none", None).attempt()
     assert outcome.stage == "fetch" and "does not appear to be a git repository" in outcome.message
