@@ -119,6 +119,17 @@ def test_batches_grow_and_the_limit_holds(tmp_path):
     assert (tmp_path / "pod-cidrs.json").read_text() == known
 
 
+@pytest.mark.parametrize("pattern, nodes", [
+    ("kube_node:!node-001", ["node-003", "node-002", "node-004"]),
+    ("node-004,kube_node,!node-002", ["node-003", "node-004", "node-001"]),
+    ("gone", []),
+])
+def test_the_canary_comes_first_in_any_pattern_and_only_from_it(tmp_path, pattern, nodes):
+    play, _cost = run_site(tmp_path, stubs(4), {"kubenode_network_canary": "node-003", "kubenode_network_hosts": pattern})
+    assert (play.rc, play.stderr.count("is no node")) == (0, 0), play.stdout
+    assert order(play)[:1] == nodes[:1] and sorted(order(play)) == sorted(nodes)
+
+
 @pytest.mark.parametrize("extra, message", [
     ({"kubenode_network_canary": "node-009"}, 'kubenode_network_canary: "node-009" is no node (expected a host of kube_node)'),
     ({"kubenode_network_canary": "kube_node"}, 'kubenode_network_canary: "kube_node" is no node (expected a host of kube_node)'),

@@ -104,13 +104,16 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     variables = {
         "pull_url": site.url, "pull_git_version": "main", "pull_git_verify_commit": True, "pull_git_allowed_signers": str(site.signers),
         "pull_ansible_python": sys.executable, "pull_ansible_wheels": str(wheels.make(tmp_path / "wheels", "ansible-core", "pyroute2")),
-        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron", "pull_interval": 15,
+        "pull_collection": str(next(tmp_path.glob("*.tar.gz"))), "pull_schedule": "cron",
+        # As -e gives them.
+        "pull_interval": "15", "pull_timeout": "300", "pull_git_accept_host_key": "false", "pull_now": "true",
     }  # fmt: skip
     first = site.commit()
     install(node, **variables)
     assert load_network(node)["name"] == "kubenet" and mtu(node) == "1450"
     assert status(node) == status(node) | {"result": "changed", "stage": None, "message": None, "revision": first, "tried": None, "failures": 0}
     assert "*/15 * * * * root /" in node.read("/etc/cron.d/kubenode-network-pull")
+    assert '"accept_host_key": false' in node.read("/etc/kubenode-network-pull/config.json")
     assert tick(node) == (0, "unchanged", None)
 
     second = site.commit(node_network_kubenet_bridge={"mtu": "1400"})
@@ -130,13 +133,17 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     assert tick(node) == (1, "failed", "document")
     assert "failed to parse inventory" in status(node)["message"]
 
+    site.commit(hosts="[node:children]\nmembers\n[members]\nother\n")
+    assert tick(node) == (1, "failed", "apply")
+    assert "node is a group in the inventory (expected the name of this node)" in status(node)["message"]
+
     site.commit("--no-gpg-sign", node_network_kubenet_bridge={"mtu": "1300"})
     assert tick(node) == (3, "failed", "fetch")
     assert "ailed to verify GPG signature" in status(node)["message"]
 
     site.path.rename(tmp_path / "gone")
     assert tick(node) == (3, "failed", "fetch")
-    assert status(node)["failures"] == 4 and str(site.path) in status(node)["message"]
+    assert status(node)["failures"] == 5 and str(site.path) in status(node)["message"]
     assert (diff_dumps(good, network(node)), status(node)["revision"]) == ("", second)
     (tmp_path / "gone").rename(site.path)
 
@@ -221,6 +228,7 @@ def test_a_node_follows_a_file(plugin_node, served, tmp_path):
 @pytest.mark.parametrize("variables, message", [
     ({"pull_collection": "https://x/y.tar.gz"}, "pull_url: is missing (expected the URL of a repository or of a file)"),
     ({"pull_url": "https://x/y", "pull_interval": 90}, "pull_interval: 90 is not usable (expected minutes that divide an hour, or hours that divide a day)"),
+    ({"pull_url": "https://x/y", "pull_interval": "15", "pull_spread": "-1"}, "pull_spread, pull_timeout: -1, 900 are not usable (expected seconds)"),
 ])
 def test_bad_variables_touch_nothing(node, variables, message):
     before = node.dump()

@@ -161,7 +161,8 @@ def test_a_library_that_stays_missing_is_one_clear_error(node):
     assert (again.rc, again.changed) == (0, 0), again.stdout + again.stderr
 
 
-def test_what_comes_back_at_boot_can_be_switched_off(plugin_node):
-    run_roles(plugin_node, "kubenode.network.kubenet", kubenet_boot_service=False)
+@pytest.mark.parametrize("off", [False, "false"])  # the text is what -e and an INI inventory give
+def test_what_comes_back_at_boot_can_be_switched_off(plugin_node, off):
+    run_roles(plugin_node, "kubenode.network.kubenet", kubenet_boot_service=off)
     assert "boot_service" not in documented(plugin_node)
     assert not plugin_node.exists("/usr/local/sbin/kubenode-network")

@@ -97,7 +97,17 @@ def test_the_timer_fetches_and_applies_until_it_is_removed(node, tmp_path):
     for word in ("OnCalendar=*-*-* *:00/30:00", "RandomizedDelayUSec=30min", "Persistent=yes", "ActiveState=active", "UnitFileState=enabled"):
         assert word in timer
 
+    run_role(node, pull_now=False, pull_schedule="cron")
+    assert node.exists(f"/etc/cron.d/{UNIT}") and not node.exists(f"/etc/systemd/system/{UNIT}.timer"), "one of both runs it"
+    assert node.run(["systemctl", "list-units", "--plain", "--no-legend", f"{UNIT}.timer"]).stdout == ""
+    run_role(node, pull_now=False)
+    assert not node.exists(f"/etc/cron.d/{UNIT}")
+    assert node.run(["systemctl", "is-active", f"{UNIT}.timer"]).stdout == "active\n"
+
+    # A run that somebody started by hand is let end before all that it needs goes.
+    by_hand = subprocess.Popen([*node.enter(), "flock", f"{VAR}/work/lock", "sh", "-c", f"sleep 15; ls {VAR}/status.json"], stdout=subprocess.PIPE, text=True)
     run_role(node, pull_state="absent")
+    assert by_hand.communicate(timeout=60)[0] == f"{VAR}/status.json\n"
     found = node.run(["find", "/etc", "/usr/local", "/var/lib", "-name", f"*{UNIT}*"]).stdout
     assert found == ""
     assert UNIT not in node.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", f"{UNIT}*"]).stdout

@@ -59,9 +59,13 @@ def load(path: str) -> Config:
     if text is None:
         raise NodeError(f"{path} is not there (expected the role kubenode.network.pull to write it)")
     try:
-        config = Config(**json.loads(text))
-    except (TypeError, ValueError) as error:
+        given = json.loads(text)
+        config = Config(**{**given, "timeout": float(given["timeout"])})  # a template gives text before ansible-core 2.19
+    except (KeyError, TypeError, ValueError) as error:
         raise NodeError(f"{path} is not as the role kubenode.network.pull wrote it: {error}") from error
+    wrong = _check_types(config)
+    if wrong:
+        raise InputError(wrong)
     config = dataclasses.replace(config, host=config.host.replace(HOSTNAME, socket.gethostname()))
     sums = config.checksum_url and _with_host(config.checksum_url, config.host)
     config = dataclasses.replace(config, url=_with_host(config.url, config.host), checksum_url=sums)
@@ -73,6 +77,15 @@ def load(path: str) -> Config:
 
 def _with_host(url: str, host: str) -> str:
     return url.replace(HOSTNAME, socket.gethostname()).replace(HOST, host)
+
+
+def _check_types(config: Config) -> list[Problem]:
+    """YAML makes a number of a version like 1.10, which is another one then."""
+    kinds = {"timeout": (float, "a number"), **dict.fromkeys(("accept_host_key", "verify_commit", "allow_plain_http"), (bool, "true or false"))}
+    found = dataclasses.asdict(config)
+    may_be_none = {field.name for field in dataclasses.fields(config) if field.default is None}
+    wrong = [name for name, value in found.items() if not isinstance(value, kinds.get(name, (str,))[0]) and not (value is None and name in may_be_none)]
+    return [Problem(name, f"{found[name]!r} is not usable (expected {kinds.get(name, (str, 'text, in quotes'))[1]})") for name in wrong]
 
 
 def check(config: Config) -> list[Problem]:
@@ -87,8 +100,10 @@ def _check_git(config: Config) -> list[Problem]:
     given = {name: getattr(config, name) for name in patterns if getattr(config, name) is not None}
     wrong = [name for name, value in given.items() if not re.fullmatch(patterns[name], value) or ".." in value.split("/")]
     problems = [Problem(name, f"{_shown(given[name])!r} is not usable (expected letters, digits, /, ., _, + and -, and no ..)") for name in wrong]
-    if re.search("//[^/]*:[^/]*@", config.url):
-        problems.append(Problem("url", "has a password, which everybody on the node could see (expected a key file, or a credential helper of git)"))
+    # For ssh a user alone is one; for the web it may be a token.
+    if re.search("//[^/]*:[^/]*@", config.url) or re.match("https?://[^/]*@", config.url):
+        said = "has a password or token, which everybody on the node could see (expected a key file, or a credential helper of git)"
+        problems.append(Problem("url", said))
     if not config.allow_plain_http and config.url.startswith(("http:", "git:")) and not config.verify_commit:
         problems.append(Problem("url", f"{_shown(config.url)!r} is not encrypted (expected https, ssh, verify_commit or allow_plain_http)"))
     return problems

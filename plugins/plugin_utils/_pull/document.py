@@ -31,10 +31,12 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: t.Any, deep: bool = False) -> t.Any:
-        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=node.value[place][0].start_mark)
+        seen = set()
+        for key_node, _value in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key!r} is there twice", problem_mark=key_node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -48,17 +50,20 @@ def read(data: bytes) -> dict[str, t.Any]:
         raise InputError([Problem("", f"is not YAML: {_one_line(error)}")]) from None
     if not isinstance(found, dict):
         raise InputError([Problem("", f"is {'empty' if found is None else 'no mapping'} (expected variables node_network_*)")])
-    problems = [Problem(str(name), "is not a variable of the role node_network") for name in found if name not in _known()]
-    problems += [problem for name, value in found.items() for problem in _templates(value, str(name))]
+    try:
+        found = json.loads(json.dumps(found, allow_nan=False))  # as Ansible gets it: a pair is a list
+    except ValueError:
+        raise InputError([Problem("", "holds a number that is infinite, or none")]) from None
+    except TypeError as error:
+        raise InputError([Problem("", f"holds what is neither text, number, list nor mapping: {error}")]) from None
+    known = _known()
+    problems = [Problem(name, "is not a variable of the role node_network") for name in found if name not in known]
+    problems += [problem for name, value in found.items() for problem in _templates(value, name)]
     if not problems and all(value is None for value in found.values()):
         problems.append(Problem("", "sets nothing (expected variables node_network_*)"))
     if problems:
         raise InputError(problems)
-    try:
-        json.dumps(found)
-    except TypeError as error:
-        raise InputError([Problem("", f"holds what is neither text, number, list nor mapping: {error}")]) from None
-    return found
+    return t.cast("dict[str, t.Any]", found)
 
 
 def _known() -> set[str]:
@@ -66,12 +71,13 @@ def _known() -> set[str]:
 
 
 def _templates(value: t.Any, path: str) -> list[Problem]:
-    """Ansible would evaluate these, as root: a document is data, whoever wrote it."""
+    """Ansible would evaluate these, as root: a document is data, whoever wrote it. Since ansible-core 2.19 a text that begins with a
+    header of the module template is one, too, and names marks of its own there."""
     if isinstance(value, dict):
         return [problem for key, inner in value.items() for problem in (*_templates(key, path), *_templates(inner, f"{path}.{key}"))]
     if isinstance(value, list):
         return [problem for place, inner in enumerate(value) for problem in _templates(inner, f"{path}[{place}]")]
-    if isinstance(value, str) and re.search(r"\{[{%#]", value):
+    if isinstance(value, str) and re.search(r"\{[{%#]|^#jinja2:", value):
         return [Problem(path, f"{value[:60]!r} is a template (expected the value itself)")]
     return []
 

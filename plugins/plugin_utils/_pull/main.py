@@ -34,6 +34,7 @@ EPILOG = """exit codes:
   4  another run is at work
 """
 SCHEMA = 1
+_LONGEST = 4000  # characters of a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,12 +113,12 @@ def _tick(settings: config.Config) -> int:
     except (KubenodeError, OSError) as error:
         outcome, revision = playbook.Outcome(None, stage=playbook.APPLY, message=str(error)), None
     path = os.path.join(settings.state_dir, "status.json")
-    before = _previous(path)
+    last, failures = _previous(path)
     failed = outcome.stage is not None
     status = Status(
-        SCHEMA, started, before.get("last_success") if failed else started, round(time.monotonic() - clock, 1),
-        "failed" if failed else "changed" if outcome.changed else "unchanged", outcome.stage, outcome.message,
-        revision, outcome.revision if failed else None, before.get("failures", 0) + 1 if failed else 0,
+        SCHEMA, started, last if failed else started, round(time.monotonic() - clock, 1),
+        "failed" if failed else "changed" if outcome.changed else "unchanged", outcome.stage, outcome.message and outcome.message[:_LONGEST],
+        revision, outcome.revision if failed else None, failures + 1 if failed else 0,
     )  # fmt: skip
     files.write(path, files.Bytes((json.dumps(dataclasses.asdict(status), indent=1) + "\n").encode()), mode=0o644)
     _say(status)
@@ -132,7 +133,7 @@ def _update(source: sources.Source) -> tuple[playbook.Outcome, str | None]:
     if outcome.stage is None:
         source.promote()
         return outcome, outcome.revision
-    if good is None or outcome.revision == good:
+    if good is None or (outcome.stage == playbook.APPLY and outcome.revision == good):
         return outcome, good
     again = source.apply_good()
     message = f"{outcome.message}; the last good one cannot be applied either: {again.message}" if again.stage else outcome.message
@@ -140,12 +141,14 @@ def _update(source: sources.Source) -> tuple[playbook.Outcome, str | None]:
     return outcome._replace(message=message, stage=stage, changed=again.changed), good
 
 
-def _previous(path: str) -> dict[str, t.Any]:
+def _previous(path: str) -> tuple[str | None, int]:
+    """The last success and how many runs failed since, or nothing of a file that is damaged."""
     try:
         found = json.loads(files.read_text(path) or "{}")
-    except (NodeError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        last, failures = found.get("last_success"), found.get("failures", 0)
+    except (AttributeError, NodeError, RecursionError, ValueError):
+        return None, 0
+    return (last, failures) if isinstance(last, (str, type(None))) and type(failures) is int else (None, 0)
 
 
 def _say(status: Status) -> None:

@@ -21,7 +21,7 @@ import typing as t
 from pathlib import Path
 
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
-from ansible_collections.kubenode.network.plugins.module_utils._host import files, process
+from ansible_collections.kubenode.network.plugins.module_utils._host import download, files, process
 
 from .config import Config
 
@@ -55,7 +55,7 @@ def run(config: Config, argv: t.Sequence[str]) -> Outcome:
     files.write(results, files.Bytes(b""), mode=0o600)
     program = [os.path.join(config.bin_dir, argv[0]), *argv[1:]]
     status, said = _stream(program, cwd=work, env=_environment(config, work, results), timeout=config.timeout)
-    records = [json.loads(line) for line in (files.read_text(results) or "").splitlines()]
+    records = list(_records(files.read_text(results) or ""))
     changed = any(record["changed"] for record in records)
     failed = next((record for record in records if record["failed"]), None)
     if failed is not None:
@@ -66,6 +66,13 @@ def run(config: Config, argv: t.Sequence[str]) -> Outcome:
     fetched = argv[0] != "ansible-pull" or said.fetched
     stage = APPLY if records else DOCUMENT if fetched else FETCH
     return Outcome(None, changed, stage, said.error or f"{argv[0]} ended with status {status}")
+
+
+def _records(text: str) -> t.Iterator[dict[str, t.Any]]:
+    """Without a line that was cut off when the run was killed or the disk was full."""
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 class _Said:
@@ -148,7 +155,8 @@ def _environment(config: Config, work: str, results: str) -> dict[str, str]:
 
 def git_environment(config: Config) -> dict[str, str]:
     """What git needs to know of the way to the source, and of who may sign."""
-    git = {"GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
+    silence = str(int(download.SILENCE))  # less than what we wait for git, for the helpers of one that is killed go on waiting
+    git = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": silence, "GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
     if config.ca:
         git["GIT_SSL_CAINFO"] = config.ca
     if config.allowed_signers:

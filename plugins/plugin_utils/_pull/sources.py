@@ -93,7 +93,8 @@ class Git:
             return version
         if self.config.key_file:
             trust = "accept-new" if self.config.accept_host_key else "yes"
-            env["GIT_SSH_COMMAND"] = f"ssh -i {self.config.key_file} -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking={trust}"
+            options = f"-o IdentitiesOnly=yes -o BatchMode=yes -o ConnectTimeout={download.SILENCE:.0f} -o StrictHostKeyChecking={trust}"
+            env["GIT_SSH_COMMAND"] = f"ssh -i {self.config.key_file} {options}"
         # An annotated tag is an object of its own; what it stands for is told by the third name.
         names = [f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"] if version else ["HEAD"]
         lines = process.output(["git", "ls-remote", "--", self.config.url, *names], env=env).splitlines()
@@ -139,6 +140,7 @@ class Http:
         work = os.path.join(config.state_dir, "work")
         self.path, self.variables = os.path.join(work, "good.json"), os.path.join(work, "variables.json")
         self.tried: dict[str, t.Any] | None = None
+        self.met: str | None = None  # the revision of what came, accepted or not
 
     def good(self) -> str | None:
         kept = self._kept()
@@ -148,9 +150,9 @@ class Http:
         try:
             self.tried = self._fetch()
         except NodeError as error:
-            return Outcome(None, stage=FETCH, message=f"{plugin_source.shown(self.config.url)}: {error}")
+            return Outcome(self.met, stage=FETCH, message=f"{plugin_source.shown(self.config.url)}: {error}")
         except InputError as error:
-            return Outcome(None, stage=DOCUMENT, message=f"{plugin_source.shown(self.config.url)}: {error}")
+            return Outcome(self.met, stage=DOCUMENT, message=f"{plugin_source.shown(self.config.url)}: {error}")
         return self._apply(self.tried)
 
     def promote(self) -> None:
@@ -164,9 +166,10 @@ class Http:
         """``{"url", "validators", "revision", "variables"}`` of the last good document, if it came from the same place."""
         try:
             kept = json.loads(files.read_text(self.path) or "null")
-        except ValueError:
+            is_whole = isinstance(kept["revision"], str) and isinstance(kept["validators"], dict) and isinstance(kept["variables"], dict)
+        except (KeyError, RecursionError, TypeError, ValueError):
             return None
-        return kept if kept and kept.get("url") == self.config.url else None
+        return kept if is_whole and kept.get("url") == self.config.url else None
 
     def _fetch(self) -> dict[str, t.Any]:
         config, kept = self.config, self._kept()
@@ -177,10 +180,21 @@ class Http:
         if answer is None:
             raise NodeError("it says that nothing has changed since a version that was never fetched")
         revision = hashlib.sha256(answer.data).hexdigest()
-        if config.checksum_url:
-            sums = download.fetch_changed(config.checksum_url, {}, limit=document.LARGEST, tls=tls)
-            _compare(revision, sums.data if sums else b"", config)
+        sums = self._sums(tls)
+        self.met = revision
+        if sums is not None:
+            _compare(revision, sums, config)
         return {"url": config.url, "validators": answer.validators, "revision": revision, "variables": document.read(answer.data)}
+
+    def _sums(self, tls: ssl.SSLContext) -> bytes | None:
+        url = self.config.checksum_url
+        if url is None:
+            return None
+        try:
+            answer = download.fetch_changed(url, {}, limit=document.LARGEST, tls=tls)
+        except NodeError as error:
+            raise NodeError(f"its checksum in {plugin_source.shown(url)}: {error}") from error
+        return answer.data if answer else b""
 
     def _tls(self) -> ssl.SSLContext:
         try:

@@ -49,7 +49,8 @@ def test_plain_http_for_git_where_it_is_said_or_commits_are_signed(tmp_path, mor
         ({**GIT, "url": "https://x/y dest=/etc"}, "url: 'https://x/y dest=/etc' is not usable (expected letters"),
         ({**GIT, "url": "--upload-pack=x"}, "url: '--upload-pack=x' is not usable"),
         ({**GIT, "url": "https://x/{{ lookup }}"}, "url: 'https://x/{{ lookup }}' is not usable"),
-        ({**GIT, "url": "https://me:hidden@x/y"}, "url: has a password, which everybody on the node could see (expected a key file"),
+        ({**GIT, "url": "https://hidden@x/y"}, "url: has a password or token, which everybody on the node could see (expected a key file"),
+        ({**GIT, "url": "https://me:hidden@x/y"}, "url: has a password or token, which everybody on the node could see (expected a key file"),
         ({**GIT, "url": "http://git.example/x"}, "url: 'http://git.example/x' is not encrypted (expected https, ssh, verify_commit or allow_plain_http)"),
         ({**GIT, "version": "-x"}, "version: '-x' is not usable"),
         ({**GIT, "inventory": "../x"}, "inventory: '../x' is not usable"),
@@ -59,6 +60,9 @@ def test_plain_http_for_git_where_it_is_said_or_commits_are_signed(tmp_path, mor
         ({**HTTP, "url": "https://x/{name}"}, "url: 'https://x/{name}' is not a URL"),
         ({**HTTP, "url": "http://x/y"}, "url: 'http://x/y' is not encrypted (expected https, or allow_plain_http)"),
         ({**HTTP, "checksum_url": "http://x/y"}, "checksum_url: 'http://x/y' is not encrypted"),
+        ({**GIT, "version": 1.1}, "version: 1.1 is not usable (expected text, in quotes)"),
+        ({**GIT, "url": None}, "url: None is not usable (expected text, in quotes)"),
+        ({**GIT, "accept_host_key": "false"}, "accept_host_key: 'false' is not usable (expected true or false)"),
     ],
 )
 def test_what_is_refused(tmp_path, settings, message):
@@ -68,8 +72,12 @@ def test_what_is_refused(tmp_path, settings, message):
     assert "hidden" not in str(error.value)
 
 
+def test_a_template_gave_text(tmp_path):
+    assert load(tmp_path, {**GIT, "timeout": "900"}).timeout == 900
+
+
 def test_what_the_role_did_not_write(tmp_path, capsys):
-    for text in ("{", "[]", '{"source": "git"}', '{"more": 1}'):
+    for text in ("{", "[]", '{"source": "git"}', '{"more": 1}', json.dumps({**GIT, "timeout": "x"})):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(NodeError, match=r"is not as the role kubenode\.network\.pull wrote it"):
             config.load(str(tmp_path / "config.json"))

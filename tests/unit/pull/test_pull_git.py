@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import socket
 import subprocess
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._host import download
 from ansible_collections.kubenode.network.plugins.plugin_utils._pull import sources
 from ansible_collections.kubenode.network.plugins.plugin_utils._pull.config import Config
 
@@ -52,10 +55,21 @@ def test_a_commit_is_itself_and_need_not_be_asked_for(repository):
 
 def test_what_is_not_there(repository):
     path, _git = repository
-    with pytest.raises(NodeError, match=r"/test_what_is_not_there0 has no gone \(expected a branch, a tag or a commit\)$"):
+    with pytest.raises(NodeError, match=r"/test_what_is_not_there\d has no gone \(expected a branch, a tag or a commit\)$"):
         source(path, "gone")._remote_head()
     outcome = source(path / "none", None).attempt()
     assert outcome.stage == "fetch" and "does not appear to be a git repository" in outcome.message
+
+
+def test_a_server_that_never_answers_leaves_no_process(tmp_path, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(download, "SILENCE", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/silent.git"
+        outcome = sources.Git(dataclasses.replace(source(tmp_path, "main").config, url=url)).attempt()
+        assert outcome.stage == "fetch" and "Operation too slow" in outcome.message
+        assert subprocess.run(["pgrep", "--full", url], check=False).returncode == 1
 
 
 def test_what_a_killed_run_left_is_swept_away(repository):

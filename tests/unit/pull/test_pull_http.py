@@ -54,8 +54,9 @@ def test_what_is_kept_is_asked_for_only_when_it_changed(server, tmp_path):
     assert (tmp_path / "work" / "good.json").stat().st_mode & 0o777 == 0o600
     elsewhere = source(server, tmp_path, url=f"{server.url}/moved/n1.yml")
     assert elsewhere.good() is None, "what came from elsewhere is not in force"
-    (tmp_path / "work" / "good.json").write_text("{")
-    assert source(server, tmp_path).good() is None
+    for damaged in ("{", "[1]", json.dumps({"url": found.config.url}), json.dumps({**first, "variables": None}), "[" * 100_000):
+        (tmp_path / "work" / "good.json").write_text(damaged)
+        assert source(server, tmp_path).good() is None
 
 
 @pytest.mark.parametrize("sums", [f"{SUM}\n", f"{SUM}  n1.yml\n", f"{'0' * 64}  n2.yml\n{SUM} *nodes/n1.yml\n", f"{SUM.upper()}  n1.yml"])
@@ -76,7 +77,7 @@ def test_checksums_that_fit(server, tmp_path, sums):
         ({"client_certificate": "/none"}, "fetch", "{}/files/n1.yml: the certificates cannot be used: No such file or directory"),
         ({"checksum_url": "{}/files/wrong"}, "fetch", f"{{}}/files/n1.yml: its SHA-256 is {SUM[:12]}… instead of {'0' * 12}…"),
         ({"checksum_url": "{}/files/other"}, "fetch", "{}/files/n1.yml: n1.yml is not named in {}/files/other"),
-        ({"checksum_url": "{}/files/none"}, "fetch", "{}/files/n1.yml: HTTP 404 Not Found"),
+        ({"checksum_url": "{}/files/none"}, "fetch", "{}/files/n1.yml: its checksum in {}/files/none: HTTP 404 Not Found"),
         ({"url": "{}/files/other"}, "document", "{}/files/other: is no mapping (expected variables node_network_*)"),
     ],
 )
@@ -86,4 +87,5 @@ def test_what_is_not_fetched_is_told_and_not_applied(server, tmp_path, more, sta
     url = server.url
     outcome = source(server, tmp_path, **{name: value and value.replace("{}", url) for name, value in more.items()}).attempt()
     assert (outcome.stage, outcome.message.startswith(message.replace("{}", url))) == (stage, True), outcome.message
+    assert (outcome.revision is not None) == (stage == "document" or "SHA-256" in message or "is not named" in message), "what was refused is told"
     assert "hidden" not in outcome.message

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
-from ansible_collections.kubenode.network.plugins.plugin_utils._pull import playbook
+from ansible_collections.kubenode.network.plugins.plugin_utils._pull import main, playbook
 from ansible_collections.kubenode.network.plugins.plugin_utils._pull.config import Config
 
 RECORD = 'echo \'{"failed": %s, "changed": true, "message": "x"}\' >>"$KUBENODE_PULL_RESULTS"\n'
@@ -31,6 +32,7 @@ def run(tmp_path, script, program="ansible-pull", timeout=20.0):
         (RECORD % "false", True, None, None),
         (RECORD % "false" + RECORD % "true" + "exit 2", True, "apply", "x"),
         (RECORD % "false" + "exit 2", True, "apply", "ansible-pull ended with status 2"),
+        (RECORD % "false" + 'printf \'{"failed": fa\' >>"$KUBENODE_PULL_RESULTS"; exit 2', True, "apply", "ansible-pull ended with status 2"),
         ("exit 0", False, "fetch", "ansible-pull ended with status 0"),
         ('echo \'    "msg": "no repository",\'; exit 2', False, "fetch", "no repository"),
         (FETCHED + "echo '[ERROR]: no hosts to target'; exit 1", False, "document", "no hosts to target"),
@@ -54,3 +56,13 @@ def test_what_is_not_there(tmp_path):
     found = Config(source="git", url="/x", host="n1", bin_dir="/none", python="/none", state_dir=str(tmp_path), timeout=9)
     with pytest.raises(NodeError, match=r"^/none/ansible-pull cannot be run: No such file or directory$"):
         playbook.run(found, ["ansible-pull"])
+
+
+@pytest.mark.parametrize("before", ["[]", '{"failures": "x", "last_success": [1]}', "[" * 100_000, '{"failures": true'])
+def test_a_status_that_was_damaged_is_written_anew(tmp_path, before):
+    (tmp_path / "status.json").write_text(before)
+    settings = Config(source="http", url="https://127.0.0.1:1/x", host="n1", bin_dir="/none", python="/none", state_dir=str(tmp_path), timeout=9)
+    (tmp_path / "work").mkdir()
+    assert main._tick(settings) == main.UNREACHABLE
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["failures"], status["last_success"], status["stage"]) == (1, None, "fetch")
