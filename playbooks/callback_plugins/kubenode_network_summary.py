@@ -76,7 +76,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             return
         right = [name for name in self._nodes if name in self._right and name not in self._failed and name not in self._unreachable]
         untried = [name for name in self._nodes if name not in {*self._right, *self._failed, *self._unreachable}]
-        self._display.banner(f"POD NETWORK of {len(self._nodes)} nodes")
+        self._display.banner(f"POD NETWORK of {len(self._nodes)} node{'s' if len(self._nodes) > 1 else ''}")
         if self._stopped:
             self._display.display(f"stopped before the first node: {self._stopped}", color=C.COLOR_ERROR)
         self._say("right", right, C.COLOR_OK, f", {sum(self._right[name] > 0 for name in right)} of them changed")
