@@ -42,7 +42,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         self._play = ""
         self._stopped = ""  # why no node was tried
         self._nodes: dict[str, None] = {}  # in their order
-        self._right: dict[str, bool] = {}  # whether something was changed
+        self._right: dict[str, int] = {}  # how many things were changed
         self._failed: dict[str, str] = {}
         self._unreachable: dict[str, str] = {}
 
@@ -57,7 +57,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
     def v2_runner_on_ok(self, result: t.Any) -> None:
         task, host, data = _parts(result)
         if self._play == ON_NODES and task.action == MODULE:
-            self._right[host] = self._right.get(host, False) or bool(data.get("changed"))
+            self._right[host] = self._right.get(host, 0) + len(data.get("changed_resources") or ())
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         _task, host, data = _parts(result)
@@ -76,17 +76,21 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             return
         right = [name for name in self._nodes if name in self._right and name not in self._failed and name not in self._unreachable]
         untried = [name for name in self._nodes if name not in {*self._right, *self._failed, *self._unreachable}]
-        self._display.banner(f"POD NETWORK of {len(self._nodes)} nodes")
+        self._display.banner(f"POD NETWORK of {len(self._nodes)} node{'s' if len(self._nodes) > 1 else ''}")
         if self._stopped:
             self._display.display(f"stopped before the first node: {self._stopped}", color=C.COLOR_ERROR)
-        self._say("right", right, C.COLOR_OK, f", {sum(self._right[name] for name in right)} of them changed")
+        self._say("right", right, C.COLOR_OK, f", {sum(self._right[name] > 0 for name in right)} of them changed")
         self._explain("failed", self._failed)
         self._explain("not reached", self._unreachable)
         self._say("not tried", untried, C.COLOR_SKIP)
 
     def _say(self, what: str, names: list[str], color: str, more: str = "") -> None:
         if names:
-            self._display.display(f"{what}: {len(names)}{more}: {', '.join(names)}", color=color)
+            self._display.display(f"{what}: {len(names)}{more}: {', '.join(map(self._with_changes, names))}", color=color)
+
+    def _with_changes(self, name: str) -> str:
+        count = self._right.get(name)
+        return f"{name} ({count} change{'s' if count > 1 else ''})" if count else name
 
     def _explain(self, what: str, reasons: dict[str, str]) -> None:
         if reasons:

@@ -25,8 +25,9 @@ SPREAD = 15
 def controller(times: int, counts: Sequence[int] = COUNTS) -> list[Figure]:
     """CPU of the controller per node, where nodes answer at once (testbed/connections/stub.py).
 
-    What ansible-playbook needs to start and for its batches is taken off first, as a run for five nodes has it: it is a third of
-    all with 25 nodes and nothing with 200, whatever is done for a node. The least of some turns: others on the machine only add.
+    Held to the limit is what each further node costs. A run for five nodes, which is as many batches as any other, is taken off first:
+    to start, and once for each batch, ansible-playbook needs as much for five nodes as for 200, so that all CPU per node falls with
+    their number whatever is done for a node. Those figures stand beside. The least of some turns: others on the machine only add.
     """
     least: dict[int, float] = {}
     with TemporaryDirectory(prefix="fleet-") as folder:
