@@ -19,8 +19,7 @@ from ._resource import Resource, State, outline
 from ._undo import Undone, put_back
 
 
-@dataclasses.dataclass(frozen=True)
-class Want:
+class Want(t.NamedTuple):
     """One thing and how it should be. ``last``: to be changed behind everything else that is wanted."""
 
     resource: Resource
@@ -28,7 +27,7 @@ class Want:
     last: bool = False
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Part:
     """One instance of a section of the document, e.g. ``networks/mynet``.
 
@@ -48,8 +47,7 @@ class Part:
     keeps: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Change:
+class Change(t.NamedTuple):
     """What differs: ``before`` becomes ``after``."""
 
     resource: Resource
@@ -98,16 +96,14 @@ class Interrupted(NodeError):
         super().__init__(str(undone))
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
+class Outcome(t.NamedTuple):
     """What was changed, or in check mode would be, as data and as texts for a person."""
 
     changes: list[Change]
     diff: list[dict[str, str]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
+class Plan(t.NamedTuple):
     """What differs, in the order in which it is to be changed, what is there already and taken over as it is, and the document
     behind it all."""
 

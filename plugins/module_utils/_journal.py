@@ -53,7 +53,7 @@ class Step(t.NamedTuple):
         }
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Journal:
     """What a run that is going on would put back, in /var/lib/kubenode-network, written and synced before its first change.
 

@@ -52,4 +52,4 @@ def test_a_node_is_sent_only_what_the_module_imports(payloads, module):
     names = [name[len(UTILS):] for name in payloads[module] if name.startswith(UTILS)]
     sections, resources = ({Path(name).stem for name in names if name.startswith(folder)} - {"__init__"} for folder in ("_sections/", "_resources/"))
     assert (sections - {"base"}, resources) == NEEDS[module]
-    assert {"_converge.py", "_door.py", "_document.py", "_errors.py"} <= set(names)
+    assert {"_converge.py", "_door.py", "_document.py", "_execution.py", "_errors.py"} <= set(names)

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import typing as t
 
@@ -24,12 +23,11 @@ NET_ADDR_SET = 3
 LARGEST_MTU = 65535
 
 
-@dataclasses.dataclass(frozen=True)
-class Link:
+class Link(t.NamedTuple):
     """A network interface as the kernel shows it."""
 
     name: str
-    index: int
+    index: int  # type: ignore[assignment]  # not that of a tuple
     kind: str  # "bridge", "veth", … or "" for hardware
     mtu: int
     flags: frozenset[str]  # UP, LOWER_UP (carrier), LOOPBACK, POINTOPOINT, PROMISC, …

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 import os
 import re
@@ -24,8 +23,7 @@ CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
 _CRI = {"cri", "io.containerd.grpc.v1.cri"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(t.NamedTuple):
     """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so.
 
     ``name`` is ``containerd`` or ``crio``; ``max_conf_num`` is containerd's (0: every file), ``default_network`` CRI-O's.
@@ -57,8 +55,7 @@ def read() -> Settings:
     return _settings(last, {"crio": {"network": network}}) if last else Settings()
 
 
-@dataclasses.dataclass(frozen=True)
-class Installed:
+class Installed(t.NamedTuple):
     """A container runtime that is there: ``containerd``, ``crio``, ``dockershim`` (its heir cri-dockerd) or ``podman``, and its
     release, "" when that is not known."""
 
