@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
 import sys
 import time
 import typing as t
@@ -163,7 +162,7 @@ def begin(
     began = now()
     data = {
         "schema": SCHEMA,
-        "run": {"id": f"{began}-{secrets.token_hex(4)}", "name": name, "pid": os.getpid(), "began": began, "python": sys.executable},
+        "run": {"id": f"{began}-{os.urandom(4).hex()}", "name": name, "pid": os.getpid(), "began": began, "python": sys.executable},
         "boot": boot.identity(),
         "document": {"path": before.path, "before": _seal_of(before.path), "after": after.seal()},
         "store": sorted(store),

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import typing as t
@@ -128,6 +127,8 @@ def _imported_plugins(tables: dict[str, t.Any]) -> dict[str, t.Any]:
     """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
     plugins: dict[str, t.Any] = {}
     for pattern in _texts(tables.get("imports")):
+        import glob  # most configurations import nothing
+
         for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
             plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
     return plugins

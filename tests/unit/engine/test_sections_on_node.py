@@ -13,7 +13,7 @@ from ansible_collections.kubenode.network.plugins.module_utils import _execution
 from ansible_collections.kubenode.network.plugins.module_utils._cni import entries
 from ansible_collections.kubenode.network.plugins.module_utils._converge import Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
-from ansible_collections.kubenode.network.plugins.module_utils._host import links, sysctls
+from ansible_collections.kubenode.network.plugins.module_utils._host import links, routes, sysctls
 from ansible_collections.kubenode.network.plugins.module_utils._resources import cni_entry
 from ansible_collections.kubenode.network.plugins.module_utils._sections import kubenet_bridge, networks
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Run
@@ -79,8 +79,8 @@ def uplink(monkeypatch):
         run.__dict__["links"] = {"eth0": link}
         return run
 
-    monkeypatch.setattr(links, "default_route_links", lambda: {"eth0"})
-    monkeypatch.setattr(links, "next_hop_links", lambda: {"eth0"})
+    monkeypatch.setattr(routes, "default_route_links", lambda: {"eth0"})
+    monkeypatch.setattr(routes, "next_hop_links", lambda: {"eth0"})
     monkeypatch.setattr(sysctls, "read", lambda key: "0")
     return run_with
 
