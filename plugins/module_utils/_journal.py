@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import secrets
 import sys
 import time
 import typing as t
@@ -55,7 +54,7 @@ class Step(t.NamedTuple):
         }
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Journal:
     """What a run that is going on would put back, in /var/lib/kubenode-network, written and synced before its first change.
 
@@ -165,7 +164,7 @@ def begin(
     began = now()
     data = {
         "schema": SCHEMA,
-        "run": {"id": f"{began}-{secrets.token_hex(4)}", "name": name, "pid": os.getpid(), "began": began, "python": sys.executable},
+        "run": {"id": f"{began}-{os.urandom(4).hex()}", "name": name, "pid": os.getpid(), "began": began, "python": sys.executable},
         "boot": boot.identity(),
         "document": {"path": before.path, "before": _seal_of(before.path), "after": after.seal()},
         "store": sorted(store),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import typing as t
 
 from ._addressing import cidr
-from ._door import Opened
 from ._errors import InputError, Problem
+from ._execution import Opened
 from ._sections import boot_service, bridged, cni_plugins, kubenet_bridge, masquerade, networks, sysctl_bridge_nf
 from ._sections.base import Options
 

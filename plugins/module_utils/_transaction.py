@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import sys
@@ -112,8 +111,7 @@ def _left(journal: Journal) -> str:
     return f" for another {max(0, confirm['until'] - boot.seconds()):.0f} s"
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+class Answer(t.NamedTuple):
     """What became of a change that waited to be confirmed. ``undone`` is None for one that stays."""
 
     run: str
@@ -152,8 +150,7 @@ def _remark(last: t.Mapping[str, str]) -> str:
     return f" ({last['remark']})" if last.get("remark") else ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Recovered:
+class Recovered(t.NamedTuple):
     """What became of a run that did not end: words for a person, and the ids of what it made and pods use by now."""
 
     warnings: list[str]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ if __name__ == "__main__":
     parser.add_argument("--nodes", type=int, default=200, help="size of the fleet of real nodes, 0 for none (default 200)")
     parser.add_argument("--no-history", action="store_true", help="add nothing to history.jsonl")
     given = parser.parse_args()
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))  # so that nodes and containers go
     load, figures = os.getloadavg()[0], []
     for figure in report(given.only, times=given.times, pairs=given.pairs, seconds=given.seconds, hosts=given.hosts, nodes=given.nodes):
         print(figure, flush=True)

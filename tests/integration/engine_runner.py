@@ -18,8 +18,8 @@ import sys
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubenode.network.plugins.module_utils import _converge
-from ansible_collections.kubenode.network.plugins.module_utils._door import Terms, execute
 from ansible_collections.kubenode.network.plugins.module_utils._errors import KubenodeError, NodeError
+from ansible_collections.kubenode.network.plugins.module_utils._execution import Terms, execute
 from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
 from ansible_collections.kubenode.network.plugins.module_utils._sections import bandwidth, networks, portmap

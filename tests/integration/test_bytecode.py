@@ -81,8 +81,8 @@ def test_another_source_is_compiled_anew(node, tmp_path):
 @pytest.mark.parametrize("spoil", [
     ["truncate", "-s", "-1", CACHE],
     ["truncate", "-s", "3", CACHE],
-    ["sh", "-c", f"printf x | dd of={CACHE} bs=1 seek=99 conv=notrunc"],
-    ["sh", "-c", f"printf x | dd of={CACHE} bs=1 seek=0 conv=notrunc"],
+    ["sh", "-c", f"printf '\\377' | dd of={CACHE} bs=1 seek=99 conv=notrunc"],
+    ["sh", "-c", f"printf '\\377' | dd of={CACHE} bs=1 seek=0 conv=notrunc"],
     ["chown", "65534", CACHE],
     ["chmod", "g+w", CACHE],
     ["chmod", "o+w", "/run/kubenode-network"],

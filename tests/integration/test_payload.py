@@ -53,4 +53,4 @@ def test_a_node_is_sent_only_what_the_module_imports(payloads, module):
     sections, resources = ({Path(name).stem for name in names if name.startswith(folder)} - {"__init__"} for folder in ("_sections/", "_resources/"))
     needed_sections, needed = NEEDS[module]
     assert (sections - {"base"}, resources) == (needed_sections, needed | {"bridge"}), "a bridge that pods use may stay in any run's journal"
-    assert {"_converge.py", "_door.py", "_document.py", "_errors.py"} <= set(names)
+    assert {"_converge.py", "_door.py", "_document.py", "_execution.py", "_errors.py"} <= set(names)

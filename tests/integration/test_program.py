@@ -73,7 +73,7 @@ def test_a_node_that_is_as_it_should_be(made):
 RESOLVED = f"""
 import json, sys
 sys.path.insert(0, {program.SENT!r})
-from kubenode_network import _door
+from kubenode_network import _execution
 from kubenode_network._document import Document
 from kubenode_network._program import parts
 from kubenode_network._sections.base import Run
@@ -81,7 +81,7 @@ document = Document.load()
 for section in parts.SECTIONS:
     for instance in document.instances(section.NAME):
         desired = document.desired(section.NAME, instance)
-        for part in _door.planned_parts([(section, section.resolved(desired), "")], Run(document, check=True)):
+        for part in _execution.planned_parts([(section, section.resolved(desired), "")], Run(document, check=True)):
             known = document.desired(part.section, part.instance)
             print(part.section, part.instance, part.desired == known or [part.desired, known])
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.kubenode.network.plugins.module_utils._cni import entries
-from ansible_collections.kubenode.network.plugins.module_utils._door import TERMS
+from ansible_collections.kubenode.network.plugins.module_utils._execution import TERMS
 from ansible_collections.kubenode.network.plugins.module_utils._sections import (
     bandwidth,
     boot_service,

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 #: What kubenet fell back to (kubenet.md section 3), and the smallest MTU that it accepted.
@@ -44,16 +43,14 @@ class LinkFacts(t.Protocol):
     def port_of(self) -> str: ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Routes:
+class Routes(t.NamedTuple):
     """Names of the links by which default routes leave, and of those by which any route reaches a next hop."""
 
     default: t.AbstractSet[str]
     next_hops: t.AbstractSet[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Choice:
+class Choice(t.NamedTuple):
     mtu: int  # bytes
     link: str  # the link that it comes from, or ""
     warnings: tuple[str, ...] = ()

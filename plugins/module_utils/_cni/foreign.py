@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from .loader import Loader, Texts, Verdict, siblings
@@ -32,8 +31,7 @@ MEANT_FIRST = ("multus", "multus-shim", "cilium-cni")
 FIRST, BROKEN, SIBLING, VENDOR = "first", "broken", "sibling", "vendor"
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(t.NamedTuple):
     """A file of somebody else: what it is to us (``kind``), in words, and whether it does harm as things are."""
 
     filename: str

@@ -13,7 +13,6 @@ end at the broadcast address, a range that holds nothing but the gateway.
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from .._errors import Problem
@@ -28,8 +27,7 @@ DATA_DIR = "/var/lib/cni/networks"
 _FAMILY = {4: "IPv4", 6: "IPv6"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
+class Range(t.NamedTuple):
     """One well-formed range with its defaults filled in. ``path`` is where it is written."""
 
     path: str

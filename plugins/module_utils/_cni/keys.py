@@ -69,7 +69,6 @@ CAPABILITIES = (
 UINT32 = 2**32 - 1
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Capability(Kind):
     """A capability's name. One that nobody knows makes the plugin do nothing, silently, so near misses are refused."""
 
@@ -79,7 +78,6 @@ class Capability(Kind):
             yield Problem(path, f"{str(value)!r} is not a capability (expected {near}?)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class VlanGatewayName(Rule):
     """The gateway address of a bridge with a VLAN sits on an interface ``<bridge>.<vlan>`` (bridge.go ensureVlanInterface)."""
 
@@ -90,7 +88,7 @@ class VlanGatewayName(Rule):
             yield Problem(f"{path}.bridge", text)
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class NoAliases(Rule):
     """Keys of a sysctl map that name one file: ``net.a.b`` and ``net/a/b`` (tuning refuses both from 1.2.0 on)."""
 
@@ -105,7 +103,7 @@ class NoAliases(Rule):
                 yield Problem(f"{path}.{self.key}.{name}", f"{name!r} and {first!r} are one sysctl (expected it once)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class TokenBucket(Rule):
     """A rate and its burst make a bucket that holds at least one byte.
 
@@ -128,7 +126,7 @@ class TokenBucket(Rule):
             yield Problem(f"{path}.{self.burst}", text)
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Conditions(Rule):
     """Match arguments for portmap's rules, in the words of iptables or of nft; the plugin tells them apart by the first
     character (portmap main.go detectBackendOfConditions) and takes iptables when ``backend`` is not there, except on a
@@ -218,7 +216,7 @@ LINK = {**COMMON, "ipam": Key(Anything()), "dns": Key(DNS)}
 IN_CONTAINER = {"linkInContainer": Key(Bool(), since="1.3.0")}
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Plugin:
     """One plugin type. ``spec_since``: first specification version it answers VERSION with. ``needs_ipam``: ADD fails
     without an IPAM type. ``stacks``: may also come after the plugin that made the interface."""

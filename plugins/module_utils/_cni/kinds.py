@@ -89,7 +89,6 @@ class Kind:
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Anything(Kind):
     """Not looked at."""
 
@@ -97,14 +96,16 @@ class Anything(Kind):
         return iter(())
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+ANYTHING = Anything()
+
+
 class Bool(Kind):
     def check(self, value: t.Any, path: str) -> Problems:
         if not isinstance(value, bool):
             yield Problem(path, f"{show(value)} is not a boolean (expected true or false)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Int(Kind):
     """A whole number from ``low`` to ``high``, or one of ``also``. A JSON ``1500.0`` is none for Go, nor is ``true``."""
 
@@ -120,7 +121,7 @@ class Int(Kind):
             yield Problem(path, f"{value} is out of range ({expected})")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Text(Kind):
     """A string, if ``pattern`` is given a whole match of it; ``expected`` says in words what that is."""
 
@@ -134,7 +135,7 @@ class Text(Kind):
             yield Problem(path, f"{show(value)} is not usable (expected {self.expected})")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Choice(Kind):
     """One word of several; each names the first plugin release that knows it ("" when that is older than 0.8.0)."""
 
@@ -145,14 +146,13 @@ class Choice(Kind):
             yield Problem(path, f"{show(value)} is not known (expected {either(self.words)})")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Ip(Kind):
     def check(self, value: t.Any, path: str) -> Problems:
         if parse_ip(value) is None:
             yield Problem(path, f"{show(value)} is not an IP address (expected e.g. 10.244.1.1 or fd00::1)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Cidr(Kind):
     """An address with a prefix length; with ``network`` one without host bits."""
 
@@ -167,7 +167,7 @@ class Cidr(Kind):
             yield Problem(path, f"{show(value)} has host bits set (expected {parsed[1]})")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class List(Kind):
     of: Kind
     expected: str
@@ -183,13 +183,13 @@ class List(Kind):
             yield from self.of.check(item, f"{path}[{index}]")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Map(Kind):
     """An object with free keys; ``key`` limits their spelling."""
 
     of: Kind
     expected: str
-    key: Kind = Anything()
+    key: Kind = ANYTHING
 
     def check(self, value: t.Any, path: str) -> Problems:
         if not isinstance(value, dict):
@@ -200,7 +200,7 @@ class Map(Kind):
             yield from self.of.check(item, f"{path}.{name}")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Key:
     """One key of an object. ``since``: first plugin release that knows it ("" when as old as the plugin, or older than
     0.8.0); ``until``: last one that does ("" when the newest still does)."""
@@ -218,7 +218,7 @@ class Rule:
         raise NotImplementedError
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Object(Kind):
     """An object with known keys. ``name`` is what messages call it; ``open`` lets unknown keys pass."""
 
@@ -254,7 +254,7 @@ SET = object()
 TRUTHY = object()
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Given:
     """A condition on one key: it is there (``SET``), it is neither false, 0 nor empty (``TRUTHY``), or it is ``value``."""
 
@@ -269,7 +269,7 @@ class Given:
         return bool(of[self.key]) if self.value is TRUTHY else of[self.key] == self.value
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class NotBoth(Rule):
     first: Given
     second: Given
@@ -281,7 +281,7 @@ class NotBoth(Rule):
             yield Problem(f"{path}.{other}", text)
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Together(Rule):
     """Neither or both; with ``TRUTHY`` a 0 counts as not given."""
 
@@ -295,7 +295,7 @@ class Together(Rule):
                 yield Problem(f"{path}.{there.key}", f"{show(value.get(there.key))} beside {got} (expected both or neither)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class AnyOf(Rule):
     """At least one of some keys, unless ``unless`` holds."""
 
@@ -307,7 +307,7 @@ class AnyOf(Rule):
             yield Problem(path, f"none of {', '.join(self.names)} given (expected at least one)")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@dataclasses.dataclass(eq=False, repr=False)
 class Ascending(Rule):
     low: str
     high: str

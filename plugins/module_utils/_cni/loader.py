@@ -33,8 +33,7 @@ _TOLERANT = ("crio", "dockershim", "podman")
 Texts = t.Mapping[str, t.Optional[str]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Loader:
+class Loader(t.NamedTuple):
     """A program that reads the directory. ``libcni``: release of the library inside, None for "not known", which is taken
     for the strictest. ``max_conf_num`` is containerd's; ``default_network`` is CRI-O's ``cni_default_network``, for podman
     and libcni the name of the network that is asked for."""

@@ -401,27 +401,28 @@ def _plugins_fault(config: t.Mapping[str, t.Any], libcni: str | None) -> str | N
 
 
 def _single_fault(config: t.Mapping[str, t.Any]) -> str | None:
-    if not _folded(config, "type") and "plugins" in config:
+    if not _fields(config).get("type") and "plugins" in config:
         return "has no type, it holds a list (expected the extension .conflist)"
     return _plugin_fault(config)
 
 
 def _plugin_fault(plugin: t.Mapping[str, t.Any]) -> str | None:
     """Why libcni's types.PluginConf cannot hold the plugin, or ``None``."""
+    fields = _fields(plugin)
     for key in ("cniVersion", "name", "type"):
-        value = _folded(plugin, key)
+        value = fields.get(key.lower())
         if value is not None and not isinstance(value, str):
             return f"{key}: {show(value)} is not a string"
-    if not _folded(plugin, "type"):
+    if not fields.get("type"):
         return "type: missing (expected the name of a plugin)"
-    capabilities = _folded(plugin, "capabilities")
+    capabilities = fields.get("capabilities")
     if capabilities is not None:
         if not isinstance(capabilities, dict):
             return f"capabilities: {show(capabilities)} is not an object"
         for name, value in capabilities.items():
             if value is not None and not isinstance(value, bool):
                 return f"capabilities.{name}: {show(value)} is not a boolean"
-    return _ipam_fault(_folded(plugin, "ipam")) or _dns_fault(_folded(plugin, "dns"))
+    return _ipam_fault(fields.get("ipam")) or _dns_fault(fields.get("dns"))
 
 
 def _ipam_fault(ipam: t.Any) -> str | None:
@@ -429,7 +430,7 @@ def _ipam_fault(ipam: t.Any) -> str | None:
         return None
     if not isinstance(ipam, dict):
         return f"ipam: {show(ipam)} is not an object"
-    name = _folded(ipam, "type")
+    name = _fields(ipam).get("type")
     return None if name is None or isinstance(name, str) else f"ipam.type: {show(name)} is not a string"
 
 
@@ -438,20 +439,18 @@ def _dns_fault(dns: t.Any) -> str | None:
         return None
     if not isinstance(dns, dict):
         return f"dns: {show(dns)} is not an object"
-    domain = _folded(dns, "domain")
+    fields = _fields(dns)
+    domain = fields.get("domain")
     if domain is not None and not isinstance(domain, str):
         return f"dns.domain: {show(domain)} is not a string"
     for key in ("nameservers", "search", "options"):
-        words = _folded(dns, key)
+        words = fields.get(key)
         if words is not None and not (isinstance(words, list) and all(word is None or isinstance(word, str) for word in words)):
             return f"dns.{key}: {show(words)} is not a list of strings"
     return None
 
 
-def _folded(config: t.Mapping[str, t.Any], key: str) -> t.Any:
-    """The value Go decodes into a struct's field: letter case does not count, the last of several does."""
-    found = None
-    for name, value in config.items():
-        if name.lower() == key.lower():
-            found = value
-    return found
+def _fields(config: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The values by the names, in lower case, of the fields of a struct into which Go decodes them: letter case does not count, the
+    last of several does."""
+    return {name.lower(): value for name, value in config.items()}

@@ -13,7 +13,6 @@ VERSION answer (cni.md 2.5, 2.8).
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import typing as t
 
@@ -29,8 +28,7 @@ _BY_SPEC = (("1.1.0", "1.6.0", ""), ("1.0.0", "1.0.0", "1.6.0"), ("0.4.0", "0.8.
 _ABOUT = re.compile(r"CNI \S+ plugin v([0-9]+\.[0-9]+\.[0-9]+)\s*$", re.MULTILINE)
 
 
-@dataclasses.dataclass(frozen=True)
-class Release:
+class Release(t.NamedTuple):
     """What is known of a binary's release: at least ``first``, and before ``before``; "" when that is not known.
 
     ``known_keys`` are the keys that it decodes, ``None`` when they cannot be told.
@@ -135,8 +133,7 @@ def check_plugin(name: str, value: t.Mapping[str, t.Any], release: Release, path
         yield from _check(PLUGINS[name].keys, value, path, (), _Installed(name, release))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Installed:
+class _Installed(t.NamedTuple):
     name: str
     release: Release
 

@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import stat
 import time
 import typing as t
@@ -121,7 +120,7 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     """
     changing()
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     sweep(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -171,7 +170,7 @@ def _label(temporary: str, path: str) -> None:
 def symlink(path: str, target: str) -> None:
     changing()
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     sweep(path)
     try:
         os.symlink(target, temporary)

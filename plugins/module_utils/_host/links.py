@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 import typing as t
@@ -26,12 +25,11 @@ NET_ADDR_SET = 3
 LARGEST_MTU = 65535
 
 
-@dataclasses.dataclass(frozen=True)
-class Link:
+class Link(t.NamedTuple):
     """A network interface as the kernel shows it."""
 
     name: str
-    index: int
+    index: int  # type: ignore[assignment]  # not that of a tuple
     kind: str  # "bridge", "veth", … or "" for hardware
     mtu: int
     flags: frozenset[str]  # UP, LOWER_UP (carrier), LOOPBACK, POINTOPOINT, PROMISC, …
@@ -75,37 +73,6 @@ def _read_links() -> dict[str, Link]:
             peer_name=item.get("link") or "",
         )
     return links
-
-
-def default_route_links() -> set[str]:
-    """Names of the links by which a default route of either family leaves, ECMP next hops included."""
-    return {hop["dev"] for family in ("-4", "-6") for hop in _hops(_defaults(family)) if "dev" in hop}
-
-
-def next_hop_links() -> set[str]:
-    """Names of the links by which the node reaches a next hop, of a default route or of any other: the ways to other hosts."""
-    hops = [*_hops(_routes("-4")), *_hops(_routes("-6"))]
-    return default_route_links() | {hop["dev"] for hop in hops if "dev" in hop and ("gateway" in hop or "via" in hop)}
-
-
-def _hops(routes: t.Iterable[dict[str, t.Any]]) -> list[dict[str, t.Any]]:
-    return [hop for route in routes for hop in route.get("nexthops") or [route]]
-
-
-def router_advertised_links() -> set[str]:
-    """Names of the links whose IPv6 default route the kernel learned from router advertisements."""
-    return {route["dev"] for route in _defaults("-6") if route.get("protocol") == "ra" and "dev" in route}
-
-
-def _defaults(family: str) -> list[dict[str, t.Any]]:
-    """The default routes of the main table, whose name iproute2 leaves out."""
-    return [route for route in _routes(family) if route.get("dst") == "default" and "table" not in route]
-
-
-def _routes(family: str) -> list[dict[str, t.Any]]:
-    """The routes of all tables."""
-    argv = ["ip", "-j", family, "route", "show", "table", "all"]
-    return once(lambda: [route for route in json.loads(seen(argv) or "[]") if route], *argv)
 
 
 def create_bridge(name: str, mac: str) -> None:

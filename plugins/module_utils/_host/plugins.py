@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import mmap
 import os
@@ -68,8 +67,7 @@ def installed(bin_dirs: t.Sequence[str]) -> list[str]:
     return sorted({entry.name for folder in bin_dirs if os.path.isdir(folder) for entry in os.scandir(folder) if entry.is_file()})
 
 
-@dataclasses.dataclass(frozen=True)
-class Probe:
+class Probe(t.NamedTuple):
     """What a program says of itself. ``versions``: its answer to VERSION. ``about``: what it prints when it is only asked
     what it is. ``tags``: the JSON names of its structs."""
 

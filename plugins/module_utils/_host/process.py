@@ -24,6 +24,10 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/loc
 
 def find(program: str) -> str | None:
     """The program's path, or None when it is not installed."""
+    return once(lambda: _find(program), "find", program)
+
+
+def _find(program: str) -> str | None:
     for folder in PATH.split(os.pathsep):
         path = os.path.join(folder, program)
         if folder and os.path.isfile(path) and os.access(path, os.X_OK):

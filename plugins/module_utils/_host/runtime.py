@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import os
 import re
 import typing as t
@@ -24,8 +22,7 @@ CRIO = ("/etc/crio/crio.conf", "/etc/crio/crio.conf.d")
 _CRI = {"cri", "io.containerd.grpc.v1.cri"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(t.NamedTuple):
     """Where the node's container runtime looks for CNI plugins and configuration, and the file that says so.
 
     ``name`` is ``containerd`` or ``crio``; ``max_conf_num`` is containerd's (0: every file), ``default_network`` CRI-O's.
@@ -57,8 +54,7 @@ def read() -> Settings:
     return _settings(last, {"crio": {"network": network}}) if last else Settings()
 
 
-@dataclasses.dataclass(frozen=True)
-class Installed:
+class Installed(t.NamedTuple):
     """A container runtime that is there: ``containerd``, ``crio``, ``dockershim`` (its heir cri-dockerd) or ``podman``, and its
     release, "" when that is not known."""
 
@@ -131,6 +127,8 @@ def _imported_plugins(tables: dict[str, t.Any]) -> dict[str, t.Any]:
     """Plugin sections of the files that containerd's ``imports`` name; the last one of a name replaces those before."""
     plugins: dict[str, t.Any] = {}
     for pattern in _texts(tables.get("imports")):
+        import glob  # most configurations import nothing
+
         for path in sorted(glob.glob(os.path.join(os.path.dirname(CONTAINERD), pattern))):
             plugins.update(_table(_tables(path, read_text(path) or ""), "plugins"))
     return plugins

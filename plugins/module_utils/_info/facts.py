@@ -22,7 +22,7 @@ from .._cni.keys import PLUGINS
 from .._cni.loader import Loader, Texts
 from .._document import Document
 from .._errors import NodeError
-from .._host import cri, files, firewall, leases, links, plugins, process, runtime, sysctls
+from .._host import cri, files, firewall, leases, links, plugins, process, routes, runtime, sysctls
 from .._host.iptables import TOOLS, legacy_tables
 from .._host.paths import is_path
 from .._host.runtime import Settings
@@ -257,7 +257,7 @@ class _Gathering:
     def _kernel(self) -> None:
         facts = self.facts
         facts.links = self._try("links", None, links.read_links)
-        facts.uplinks = self._try("default routes", frozenset(), links.default_route_links)
+        facts.uplinks = self._try("default routes", frozenset(), routes.default_route_links)
         values = {key: self._try(f"sysctl {key}", False, sysctls.read, key) for key in SYSCTLS}
         facts.sysctls = {key: value for key, value in values.items() if not isinstance(value, bool)}
         texts = self._try("files of sysctl.d", {}, sysctls.configuration, _boot_files.SYSCTL_FOLDERS, _boot_files.SYSCTL_FILE)

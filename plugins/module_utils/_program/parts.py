@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import typing as t
 
-from .. import _door, _transaction
+from .. import _execution, _transaction
 from .._converge import Change, Part, Want
 from .._document import Document, Record
 from .._errors import InputError, KubenodeError, NodeError
@@ -72,7 +72,7 @@ class Report:
 
 
 #: How the program makes its own runs.
-TERMS = _door.Terms("kubenode-network")
+TERMS = _execution.Terms("kubenode-network")
 
 
 def look() -> Report:
@@ -156,7 +156,7 @@ def _apply_part(section: t.Any, instance: str) -> Look:
 def _settle(found: Look, section: t.Any, run: Run) -> None:
     """Makes the part as the document has it, or in check mode plans that. The document itself is not worth a word."""
     parts = _as_documented(section, found.instance, run)
-    outcome = _door.settle(parts, run, TERMS)
+    outcome = _execution.settle(parts, run, TERMS)
     told = [(change, text) for change, text in zip(outcome.changes, outcome.diff) if change.resource.id != run.document.resource().id]
     found.changes, found.diff = [change for change, _text in told], [text for _change, text in told]
     part = next(part for part in parts if part.section == section.NAME)
@@ -167,8 +167,8 @@ def _as_documented(section: t.Any, instance: str, run: Run) -> list[Part]:
     """The part as the document has it, with another that is written for its sake, such as the network of an entry. Raises
     InputError."""
     opened = [(section, _resolved(section, instance, run.document), "")]
-    _door.check_options(opened)
-    parts = _door.planned_parts(opened, run)
+    _execution.check_options(opened)
+    parts = _execution.planned_parts(opened, run)
     for part in parts:
         part.desired, part.asked, part.keeps = run.document.desired(part.section, part.instance), None, True
     return parts
@@ -243,7 +243,7 @@ def _ask_again(found: Look, section: t.Any, run: Run) -> None:
     options = {**defaults(section.OPTIONS), **(run.document.asked(section.NAME, found.instance) or {})}
     try:
         run.sections = _all_sections(run.document)
-        parts = _door.planned_parts([(section, options, "")], run)
+        parts = _execution.planned_parts([(section, options, "")], run)
     except Exception as error:
         found.warnings.append(f"what was asked for could not be done now: {error}")
         return

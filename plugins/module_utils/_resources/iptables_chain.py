@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import ipaddress
 import typing as t
 
@@ -15,8 +14,7 @@ from .._host import iptables, nft
 from .._resource import Resource, State
 
 
-@dataclasses.dataclass(frozen=True)
-class Kind:
+class Kind(t.NamedTuple):
     """A chain of ours in a table of iptables, reached from a chain that is built in."""
 
     name: str

@@ -21,8 +21,7 @@ from .._host.runtime import Installed
 Options = t.Mapping[str, t.Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Chosen:
+class Chosen(t.NamedTuple):
     """What was said of a network beside its content: where its options stand (``networks[0]``), which of them is to be named
     where pods are cut off, and whether to go on then."""
 
@@ -31,7 +30,7 @@ class Chosen:
     force: bool
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Planned:
     """What the sections of a run are about to do, for those behind them."""
 
@@ -67,7 +66,7 @@ class Planned:
     chosen: dict[str, Chosen] = dataclasses.field(default_factory=dict)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False, repr=False)
 class Run:
     """What the sections of one run share: the document, what was found wrong, and what is planned."""
 

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -33,8 +32,7 @@ PLACE: dict[str, t.Any] = {
 _SINGLES = (".conf", ".json")
 
 
-@dataclasses.dataclass(frozen=True)
-class Plugin:
+class Plugin(t.NamedTuple):
     """A chained plugin: its name, which is also that of its section; its options as they are named in its entry; and what
     makes the entry of the options."""
 

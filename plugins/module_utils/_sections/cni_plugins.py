@@ -15,10 +15,10 @@ from .._cni import model
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import InputError, Problem
-from .._host import files, kept, packages, paths, plugins, runtime
+from .._host import files, kept, paths, plugins, runtime
 from .._resource import Resource, State
-from .._resources import file, package
-from . import plugin_package, plugin_source
+from .._resources import file
+from . import plugin_source
 from .base import STATE, Options, Run, normal, removal
 
 NAME = "cni_plugins"
@@ -43,6 +43,8 @@ def check(options: Options) -> list[Problem]:
         return problems
     problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {})
     if options["package"] is not None:
+        from . import plugin_package  # most binaries come from elsewhere
+
         return problems + plugin_package.check(options)
     if not options["src"]:
         return [*problems, Problem("src", "is required when state is present (expected a folder, an archive or a URL of plugin binaries, or package)")]
@@ -113,6 +115,8 @@ def _from_source(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | 
 
 
 def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:
+    from . import plugin_package
+
     supplied = plugin_package.supply(options, run)
     if supplied is None or run.problems:
         return {}, [], {}
@@ -128,6 +132,17 @@ def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] |
     return contents, plugin_package.wants(supplied, bin_dir, run), {"package": supplied.name}
 
 
+def _owners_of(paths: t.Sequence[str]) -> t.Mapping[str, str]:
+    """Path -> the package that owns it."""
+    if not paths:
+        return {}
+    from .._host import packages
+    from . import plugin_package
+
+    tool = plugin_package.manager()
+    return packages.owners(paths, tool) if tool is not None else {}
+
+
 def _look_at_owners(names: t.Sequence[str], package_name: str | None, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> None:
     """Says whose files are about to be replaced: the next update of that package brings its own back (pitfalls 24). A package
     that goes with this run would take the new files along."""
@@ -135,8 +150,7 @@ def _look_at_owners(names: t.Sequence[str], package_name: str | None, bin_dir: s
     before = known.get("package") if known is not None else None
     record = run.document.record(f"package:{before}")
     going = before if before != package_name and record is not None and record["found"] is None else None
-    tool = plugin_package.manager() if paths else None
-    owners = packages.owners(paths, tool) if tool is not None else {}
+    owners = _owners_of(paths)
     for owner in sorted(set(owners.values())):
         if owner == going:
             text = f"{bin_dir} holds the files of the package {owner}, which an earlier run took them from"
@@ -302,10 +316,8 @@ def _reviver(document: Document, bin_dir: str) -> t.Callable[[str], Resource]:
     """Makes resources of ids; the node is asked once who owns what is in the folder."""
 
     @functools.cache
-    def owners() -> dict[str, str]:
-        paths = [os.path.join(bin_dir, name) for name in files.entries(bin_dir)]
-        tool = plugin_package.manager() if document.objects(NAME, bin_dir) else None
-        return packages.owners(paths, tool) if tool is not None else {}
+    def owners() -> t.Mapping[str, str]:
+        return _owners_of([os.path.join(bin_dir, name) for name in files.entries(bin_dir)] if document.objects(NAME, bin_dir) else [])
 
     return functools.partial(revive, owners=owners)
 
@@ -313,5 +325,8 @@ def _reviver(document: Document, bin_dir: str) -> t.Callable[[str], Resource]:
 def revive(object_id: str, owners: Owners) -> Resource:
     kind, _colon, name = object_id.partition(":")
     if kind == "package":
+        from .._resources import package
+        from . import plugin_package
+
         return package.Package(name, plugin_package.manager() or "")
     return PluginFile(name, owners) if kind == "file" else PluginFolder(name, owners)

@@ -9,7 +9,6 @@ others are in the way, and whose pods would lose their network."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing as t
 
@@ -204,7 +203,7 @@ class Folder:
         run.results["winner"] = view.winner
         run.results["shadowed_by"] = view.shadowed_by
         run.results["invalid_files"] = view.invalid
-        run.results["foreign"] = [dataclasses.asdict(found) for found in self.findings]
+        run.results["foreign"] = [found._asdict() for found in self.findings]
         if run.problems or not self.main:
             self._report_successor()
             return

@@ -16,7 +16,7 @@ from .._addressing import cidr, mtu, overhead
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import Problem
-from .._host import links, sysctls
+from .._host import routes, sysctls
 from .._resource import Resource
 from .._resources import bridge as resource
 from .._resources import dedup, dropin, hairpin
@@ -150,7 +150,7 @@ def _ipv6_settings(name: str, size: int, run: Run) -> dict[str, int | None]:
     if size < MTU_IPV6 or sysctls.read("net/ipv6/conf/all/accept_ra") is None:
         return dict.fromkeys(resource.IPV6_KEYS)
     settings: dict[str, int | None] = dict.fromkeys(resource.IPV6_KEYS, 0)
-    if name in run.links and name in links.router_advertised_links():
+    if name in run.links and name in routes.router_advertised_links():
         now = sysctls.read(f"net/ipv6/conf/{name}/accept_ra")
         run.warnings.append(f"{NAME}: {name} has a default route from a router's advertisement; its accept_ra stays {now}")
         settings["accept_ra"] = None if now is None else int(now)
@@ -186,8 +186,8 @@ def _has_ipv6(networks: t.Sequence[t.Any]) -> bool:
 def _resolve_mtu(options: Options, networks: t.Sequence[t.Any], run: Run) -> int:
     if options["mtu"] != "auto":
         return int(options["mtu"])
-    routes = mtu.Routes(links.default_route_links(), links.next_hop_links())
-    choice = mtu.choose(run.links.values(), routes, options["name"], options["mtu_from"])
+    ways = mtu.Routes(routes.default_route_links(), routes.next_hop_links())
+    choice = mtu.choose(run.links.values(), ways, options["name"], options["mtu_from"])
     run.warnings += [f"{NAME}: {warning}" for warning in choice.warnings]
     less = overhead.find(options["mtu_overhead"] or "0")[0]
     least, whom = (MTU_IPV6, "the IPv6 pod CIDR") if _has_ipv6(networks) else (mtu.SMALLEST, "pods")

@@ -166,13 +166,13 @@ def look_into(options: Options, run: Run) -> dict[str, str]:
     """The wanted reference plugins of the source, by name and path: a folder or an archive on this machine, or an archive
     that is downloaded. An archive is unpacked, into a folder that goes with ``run.cleanups``. Empty when ``run.problems`` says
     what is wrong."""
-    from .._host import archives
-
     known = len(run.problems)
     if os.path.isdir(options["src"]):
         found = _in_folder(options, run)
         names = _selected(options, found, run) if len(run.problems) == known else []
         return {name: found[name] for name in names} if len(run.problems) == known else {}
+    from .._host import archives  # takes long to import, and a folder needs none
+
     folder = scratch(run)
     archive = os.path.join(folder, ".archive")
     found = _in_archive(options, archive, run)

@@ -15,7 +15,7 @@ from .._cni import providers
 from .._cni.kinds import show
 from .._converge import Part, Want
 from .._errors import Problem
-from .._host import files, links, sysctls
+from .._host import files, routes, sysctls
 from .._resource import Resource
 from .._resources import file, sysctl, udev
 from . import directory
@@ -258,7 +258,7 @@ def _accept_ra(run: Run) -> dict[str, str]:
     advertisements. A link that has its 2 from us keeps it, or a route that happens to be away would lose it for good; so
     does one that is away itself, as at boot.
     """
-    learned = {f"net/ipv6/conf/{link}/accept_ra" for link in links.router_advertised_links()}
+    learned = {f"net/ipv6/conf/{link}/accept_ra" for link in routes.router_advertised_links()}
     ours = {oid.partition(":")[2] for oid in run.document.objects(NAME, INSTANCE) if oid.endswith("/accept_ra")}
     values = {key: sysctls.read(key) for key in sorted(learned | ours)}
     return {key: "2" for key, value in values.items() if value in ("1", "2") or (value is None and key in ours)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from ansible_collections.kubenode.network.plugins.module_utils import _door
+from ansible_collections.kubenode.network.plugins.module_utils import _execution
 from ansible_collections.kubenode.network.plugins.module_utils._converge import Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._host import files
@@ -45,7 +45,7 @@ class Disk:
         return Want(resource, {**resource.wanted(mode), "owner": os.geteuid(), "group": os.getegid()})
 
     def converge(self, *parts):
-        return _door.settle(parts, self.new_run(), _door.Terms("a test"))
+        return _execution.settle(parts, self.new_run(), _execution.Terms("a test"))
 
 
 @pytest.fixture

@@ -48,11 +48,12 @@ ARROWS = {
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
     "_sections": ("_boot_files", "_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
     "_checkpoint": ("_errors", "_transaction"),
-    "_door": ("_errors", "_converge", "_document", "_host", "_sections.base", "_transaction"),
+    "_door": ("_execution", "_host"),
+    "_execution": ("_errors", "_converge", "_document", "_host", "_sections.base", "_transaction"),
     "_info": ("_boot_files", "_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
-    "_program": ("_errors", "_resource", "_converge", "_document", "_door", "_host", "_sections", "_transaction", "_undo", "_program"),
-    "_node": ("_errors", "_addressing", "_door", "_sections"),
+    "_program": ("_errors", "_resource", "_converge", "_document", "_execution", "_host", "_sections", "_transaction", "_undo", "_program"),
+    "_node": ("_errors", "_addressing", "_execution", "_sections"),
 }
 
 

@@ -10,7 +10,7 @@ import json
 import os
 
 import pytest
-from ansible_collections.kubenode.network.plugins.module_utils import _door, _undo
+from ansible_collections.kubenode.network.plugins.module_utils import _execution, _undo
 from ansible_collections.kubenode.network.plugins.module_utils._converge import ApplyError, Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, NodeError, Problem
@@ -71,14 +71,14 @@ def test_a_run_that_cannot_be_undone_keeps_what_it_replaced(disk, store, error):
 
 
 def test_a_run_that_is_interrupted_behind_its_commit_keeps_what_was_found(disk, store):
-    path, converge = found_file(disk), _door.converge
+    path, converge = found_file(disk), _execution.converge
 
     def interrupted(*args, **options):
         converge(*args, **options)
         raise SystemExit("ended")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_door, "converge", interrupted)
+        patch.setattr(_execution, "converge", interrupted)
         with pytest.raises(SystemExit):
             disk.converge(part(disk.want(path, b"ours")))
     disk.converge(Part("files", "one", None, [], revive))
@@ -120,7 +120,7 @@ def test_a_run_holds_the_lock_from_its_first_look_and_a_look_alone_needs_none(tm
     empty = Document({}, str(tmp_path / "node.json"))
     monkeypatch.setattr(Document, "load", lambda path="", made=frozenset(): empty)
     section = Recording(lock)
-    _door.execute([(section, {}, "")], _door.Terms("a test", check=check))
+    _execution.execute([(section, {}, "")], _execution.Terms("a test", check=check))
     assert section.held == [not check] and not is_held(lock)
 
 
@@ -145,5 +145,5 @@ def test_what_no_utf_8_can_say_is_no_reason_to_refuse_an_answer(tmp_path, error)
         return {"warnings": [], "names": {"\udcff": ["a", ("\ud800", 1)]}}
 
     with pytest.raises(Ended) as ended:
-        _door.answer(Answering(tmp_path), work)
+        _execution.answer(Answering(tmp_path), work)
     assert "udcff" in json.dumps(ended.value.args[0], ensure_ascii=False).encode().decode()

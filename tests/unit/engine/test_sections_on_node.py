@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.kubenode.network.plugins.module_utils import _door
+from ansible_collections.kubenode.network.plugins.module_utils import _execution
 from ansible_collections.kubenode.network.plugins.module_utils._cni import entries
 from ansible_collections.kubenode.network.plugins.module_utils._converge import Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
-from ansible_collections.kubenode.network.plugins.module_utils._host import links, sysctls
+from ansible_collections.kubenode.network.plugins.module_utils._host import links, routes, sysctls
 from ansible_collections.kubenode.network.plugins.module_utils._resources import cni_entry
 from ansible_collections.kubenode.network.plugins.module_utils._sections import kubenet_bridge, networks
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Run
@@ -36,7 +36,7 @@ def test_a_network_that_goes_gives_back_its_portmap_entry_in_a_list_of_others(di
     disk.converge(Part("networks", "n", {"conf_dir": str(disk.root)}, [ours], networks.revive))
     assert "portmap" in theirs.read_text()
     run = disk.new_run()
-    _door.settle(networks.parts(options(networks, name="n", state="absent"), run), run, _door.Terms("a test"))
+    _execution.settle(networks.parts(options(networks, name="n", state="absent"), run), run, _execution.Terms("a test"))
     assert json.loads(theirs.read_text()) == json.loads(LIST)
     assert not (disk.root / "10-n.conflist").exists() and not disk.document.exists()
 
@@ -79,8 +79,8 @@ def uplink(monkeypatch):
         run.__dict__["links"] = {"eth0": link}
         return run
 
-    monkeypatch.setattr(links, "default_route_links", lambda: {"eth0"})
-    monkeypatch.setattr(links, "next_hop_links", lambda: {"eth0"})
+    monkeypatch.setattr(routes, "default_route_links", lambda: {"eth0"})
+    monkeypatch.setattr(routes, "next_hop_links", lambda: {"eth0"})
     monkeypatch.setattr(sysctls, "read", lambda key: "0")
     return run_with
 

@@ -12,7 +12,7 @@ import json
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._cni import providers
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
-from ansible_collections.kubenode.network.plugins.module_utils._host import links, sysctls
+from ansible_collections.kubenode.network.plugins.module_utils._host import routes, sysctls
 from ansible_collections.kubenode.network.plugins.module_utils._host.runtime import Settings
 from ansible_collections.kubenode.network.plugins.module_utils._sections import sysctl_bridge_nf as section
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Run
@@ -35,7 +35,7 @@ def node(tmp_path, monkeypatch):
     monkeypatch.setattr(sysctls, "LINKS", str(tmp_path / "links"))
     monkeypatch.setattr(sysctls, "configuration", lambda *paths: {})
     monkeypatch.setattr(sysctls, "has_udev", lambda: True)
-    monkeypatch.setattr(links, "router_advertised_links", lambda: {"eth0"})
+    monkeypatch.setattr(routes, "router_advertised_links", lambda: {"eth0"})
     (tmp_path / "net.d").mkdir()
     return tmp_path
 
