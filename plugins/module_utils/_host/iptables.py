@@ -11,6 +11,7 @@ A variant is always called by a program that is certainly of it, whatever the al
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -34,8 +35,10 @@ def default_variant(family: str) -> str | None:
 
 
 def _said(program: str) -> tuple[tuple[int, ...], str]:
-    """Release and variant in what ``--version`` says: ``iptables v1.8.9 (nf_tables)``. Before 1.8.0 there was one variant."""
-    said = kept.said_by(find(program) or program, "version", lambda _path: seen([program, "--version"], timeout=10))
+    """Release and variant in what ``--version`` says: ``iptables v1.8.9 (nf_tables)``. Before 1.8.0 there was one variant. All names of
+    one binary say the same."""
+    path = os.path.realpath(find(program) or program)
+    said = kept.said_by(path, "version", lambda _path: seen([program, "--version"], timeout=10))
     found = re.search(r"v(\d+(?:\.\d+)*)", said)
     return tuple(map(int, found[1].split("."))) if found else (), "nft" if "nf_tables" in said else "legacy"
 
