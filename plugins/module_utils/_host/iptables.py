@@ -18,7 +18,7 @@ import typing as t
 from .._errors import NodeError
 from . import kept
 from .files import read_text
-from .process import find, look, once, output, seen
+from .process import an_answer, find, look, once, output, seen
 
 TOOLS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 VARIANTS = ("nft", "legacy")
@@ -56,10 +56,11 @@ def installed(variant: str, family: str) -> bool:
 
 
 def answers(variant: str, family: str) -> bool:
-    """Whether the variant is installed and the kernel has what it needs: the programs of one for nf_tables may be on a node without."""
+    """Whether the variant is installed and the kernel has what it needs: the programs of one for nf_tables may be on a node without.
+    Raises NodeError where that cannot be told now."""
     save = program(variant, family, "-save")
     argv = [save or "", "-t", "nat" if variant == "nft" else "raw"]  # nat is read anyway, and none of nf_tables is made by that
-    return save is not None and look(argv).returncode == 0
+    return save is not None and an_answer(argv, look(argv)).returncode == 0
 
 
 def knows_random_fully(variant: str, family: str) -> bool:

@@ -8,20 +8,15 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import subprocess
 import typing as t
 
 from .._errors import NodeError
-from .process import find, look, once, output, seen
+from .process import an_answer, failed, find, look, once, output, seen
 
 FAMILIES = {"ipv4": "ip", "ipv6": "ip6", "bridge": "bridge"}
 
 _CHAINS = ("nft", "-j", "list", "chains")
-#: What the kernel says when it has no room or no time just now.
-_PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
 
 Item = dict[str, t.Any]  # {"rule": {…}}, {"chain": {…}} and so on
 
@@ -35,14 +30,7 @@ def speaks_json() -> bool:
     no answer: raises NodeError."""
     if not installed():
         return False
-    result = look(_CHAINS)
-    if result.returncode < 0 or any(text in result.stderr for text in _PASSING):
-        raise _failed(_CHAINS, result)
-    return result.returncode == 0
-
-
-def _failed(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> NodeError:
-    return NodeError(f"{' '.join(argv)} failed with status {result.returncode}: {' '.join(result.stderr.split())}")
+    return an_answer(_CHAINS, look(_CHAINS)).returncode == 0
 
 
 def chains() -> list[Item]:
@@ -63,7 +51,7 @@ def read_table(family: str, name: str) -> list[Item] | None:
     if result.returncode != 0 and "No such file or directory" in result.stderr:
         return None
     if result.returncode != 0:
-        raise _failed(argv, result)
+        raise failed(argv, result.returncode, result.stderr)
     items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
     return [{kind: {key: value for key, value in body.items() if key != "handle"}} for item in items for kind, body in item.items()]
 

@@ -18,7 +18,7 @@ import typing as t
 
 from .._errors import NodeError
 from . import files, kept
-from .process import output, run
+from .process import an_answer, output, run
 
 #: What programs answered. In /run, because the numbers of devices, which are part of a file's identity, change at a boot.
 CACHE = "/run/kubenode-network/plugins.json"
@@ -184,7 +184,7 @@ def _may_be_kept(path: str) -> bool:
 def about(path: str) -> str:
     """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
     ``CNI bridge plugin version unknown``. Empty when it says nothing."""
-    return run([path], timeout=20).stderr.strip().partition("\n")[0]
+    return an_answer([path], run([path], timeout=20)).stderr.strip().partition("\n")[0]
 
 
 def architectures() -> list[str]:

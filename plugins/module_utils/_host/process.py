@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -123,8 +124,20 @@ def seen(argv: t.Sequence[str], *, timeout: float = 60) -> str:
 
 def _must(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> str:
     if result.returncode != 0:
-        raise _failed(argv, result.returncode, result.stderr or result.stdout)
+        raise failed(argv, result.returncode, result.stderr or result.stdout)
     return result.stdout
+
+
+#: What the kernel says when it has no room or no time just now.
+_PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
+
+
+def an_answer(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """The result of a program whose failure means something. Raises NodeError for one that was killed, or short of something: that
+    passes, and nothing follows from it."""
+    if result.returncode < 0 or (result.returncode and any(text in result.stderr for text in _PASSING)):
+        raise failed(argv, result.returncode, result.stderr or result.stdout)
+    return result
 
 
 def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
@@ -148,10 +161,10 @@ def pipe(argvs: t.Sequence[t.Sequence[str]], *, cwd: str) -> None:
             status = process.wait()
             if status != 0:
                 stderr.seek(0)
-                raise _failed(argv, status, stderr.read().decode("utf-8", "replace"))
+                raise failed(argv, status, stderr.read().decode("utf-8", "replace"))
 
 
-def _failed(argv: t.Sequence[str], status: int, said: str) -> NodeError:
+def failed(argv: t.Sequence[str], status: int, said: str) -> NodeError:
     text = without_passwords(said.strip().replace("\n", "; "))
     return NodeError(f"{' '.join(argv)} failed with status {status}: {text}")
 
