@@ -51,6 +51,10 @@ class InUse(NodeError):
     """Something is not put back as it was, since pods use it by now. It is to be remembered who made it."""
 
 
+class Passing(NodeError):
+    """A program was killed, or short of something: that passes, and nothing follows from it."""
+
+
 class MissingProgram(NodeError):
     """The program of this SHA-256 has to be brought to the node first. Nothing was touched."""
 

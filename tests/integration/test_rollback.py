@@ -243,7 +243,6 @@ def used_by_a_pod(node):
     return node.pod("web")
 
 
-
 def check_the_bridge_is_known_as_made(node):
     """And goes with the part that wants it."""
     assert not node.module("kubenet_bridge", BRIDGED["kubenet_bridge"]).get("failed")

@@ -106,7 +106,8 @@ def supported_versions(path: str) -> list[str]:
     """The CNI spec versions that a plugin says it supports (SPEC section 2, VERSION)."""
     if not os.stat(path).st_mode & stat.S_IXUSR:
         raise NodeError(f"{path} is not executable")
-    result = run([path], stdin='{"cniVersion": "1.0.0"}', env={"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}, timeout=20)
+    env = {"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}
+    result = an_answer([path], run([path], stdin='{"cniVersion": "1.0.0"}', env=env, timeout=20))
     try:
         versions = list(json.loads(result.stdout)["supportedVersions"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -17,7 +17,7 @@ import threading
 import types
 import typing as t
 
-from .._errors import NodeError
+from .._errors import NodeError, Passing
 
 #: sudo and cron often leave out the sbin folders, where the firewall tools live, and /usr/local, where containerd may.
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
@@ -129,14 +129,14 @@ def _must(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> st
 
 
 #: What the kernel says when it has no room or no time just now.
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)  # as for want of memory
 _PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
 
 
 def an_answer(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-    """The result of a program whose failure means something. Raises NodeError for one that was killed, or short of something: that
-    passes, and nothing follows from it."""
-    if result.returncode < 0 or (result.returncode and any(text in result.stderr for text in _PASSING)):
-        raise failed(argv, result.returncode, result.stderr or result.stdout)
+    """The result of a program whose failure means something. Raises Passing for another."""
+    if result.returncode in _KILLED or (result.returncode and any(text in result.stderr for text in _PASSING)):
+        raise Passing(str(failed(argv, result.returncode, result.stderr or result.stdout)))
     return result
 
 

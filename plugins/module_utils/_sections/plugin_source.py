@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import re
@@ -16,7 +15,7 @@ import typing as t
 import urllib.parse
 
 from .._cni import releases, versions
-from .._errors import NodeError, Problem
+from .._errors import NodeError, Passing, Problem
 from .._host import files, plugins
 from .base import Options, Run
 
@@ -285,9 +284,13 @@ def _recognised(wanted: str | None, contents: t.Mapping[str, files.FileContent],
     """What binaries are of that were built without the number, by what they can do."""
     found = []
     for name, content in contents.items():
-        with contextlib.suppress(NodeError):  # one that does not answer VERSION tells nothing
+        try:
             probe = run.probes.of(runnable(name, content, run), plugins.probe_reference)
             found.append(releases.recognise(name, probe.versions, probe.about, probe.tags))
+        except Passing:
+            raise  # or the node's document would have less than there is to be known
+        except NodeError:
+            continue  # one that does not answer VERSION tells nothing
     is_of = releases.common(found)
     number = re.match(r"v?([0-9]+\.[0-9]+\.[0-9]+)", wanted or "")
     if number and (is_of.is_before(number[1]) or (is_of.first and versions.older(number[1], is_of.first))):

@@ -148,7 +148,7 @@ def _previous(path: str) -> tuple[str | None, int]:
         last, failures = found.get("last_success"), found.get("failures", 0)
     except (AttributeError, NodeError, RecursionError, ValueError):
         return None, 0
-    return (last, failures) if isinstance(last, (str, type(None))) and type(failures) is int else (None, 0)
+    return (last, failures) if isinstance(last, (str, type(None))) and isinstance(failures, int) else (None, 0)
 
 
 def _say(status: Status) -> None:
