@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
 
@@ -92,6 +93,8 @@ def told_to_pause(resource: Resource) -> None:
 
 def wait(word: str) -> None:
     print(word, flush=True)
+    while not select.select([sys.stdin], [], [], 0.2)[0]:
+        pass  # a signal that comes right before a read would be heard of only behind it
     sys.stdin.readline()
 
 
