@@ -92,9 +92,10 @@ def probe(path: str) -> Probe:
     return Probe(tuple(supported_versions(path)))
 
 
-def probe_reference(path: str) -> Probe:
-    """Asks a reference plugin for all; others may do anything when they are run without a command."""
-    return Probe(tuple(supported_versions(path)), about(path), _tags(path))
+def probe_reference(path: str, said: str | None = None) -> Probe:
+    """Asks a reference plugin for all, except for what it has ``said`` of itself already; others may do anything when they are run
+    without a command."""
+    return Probe(tuple(supported_versions(path)), about(path) if said is None else said, _tags(path))
 
 
 def probe_runtime(path: str) -> Probe:

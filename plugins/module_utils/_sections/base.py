@@ -37,6 +37,8 @@ class Planned:
     #: CNI plugin binary -> a function that gives a path where it can be run from before it is installed into bin_dir
     plugins: dict[str, t.Callable[[], str]] = dataclasses.field(default_factory=dict)
     bin_dir: str | None = None
+    #: path of a binary that is not installed yet -> where it can be run from
+    runnable: dict[str, str] = dataclasses.field(default_factory=dict)
     leaving_plugins: set[str] = dataclasses.field(default_factory=set)
     #: those of ``plugins`` that take the place of another binary, or of none
     replaced_plugins: set[str] = dataclasses.field(default_factory=set)

@@ -265,9 +265,10 @@ def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], kno
     if known is not None and "release" in known and known["plugins"] == {name: content.sha256 for name, content in contents.items()}:
         said = dict.fromkeys(contents, known["release"])
     else:
-        said = {name: _said(name, content, run) for name, content in contents.items()}
+        abouts = {name: plugins.about(runnable(name, content, run)) for name, content in contents.items()}
+        said = {name: _number_in(about) for name, about in abouts.items()}
         if not any(said.values()):
-            said = dict.fromkeys(contents, _recognised(wanted, contents, run))
+            said = dict.fromkeys(contents, _recognised(wanted, contents, abouts, run))
     for name, is_of in said.items():
         if wanted is not None and is_of is not None and is_of.startswith("v") and is_of.lstrip("v") != wanted.lstrip("v"):
             run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {is_of}, or another source)")
@@ -275,17 +276,17 @@ def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], kno
     return found.pop() if len(found) == 1 else None
 
 
-def _said(name: str, content: files.FileContent, run: Run) -> str | None:
-    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", plugins.about(runnable(name, content, run)))
+def _number_in(about: str) -> str | None:
+    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", about)
     return match.group(1) if match else None
 
 
-def _recognised(wanted: str | None, contents: t.Mapping[str, files.FileContent], run: Run) -> str | None:
+def _recognised(wanted: str | None, contents: t.Mapping[str, files.FileContent], abouts: t.Mapping[str, str], run: Run) -> str | None:
     """What binaries are of that were built without the number, by what they can do."""
     found = []
     for name, content in contents.items():
         try:
-            probe = run.probes.of(runnable(name, content, run), plugins.probe_reference)
+            probe = run.probes.of(runnable(name, content, run), functools.partial(plugins.probe_reference, said=abouts[name]))
             found.append(releases.recognise(name, probe.versions, probe.about, probe.tags))
         except Passing:
             raise  # or the node's document would have less than there is to be known
@@ -303,8 +304,10 @@ def runnable(name: str, content: files.FileContent, run: Run) -> str:
     folders are often mounted noexec."""
     if os.access(content.path, os.X_OK):
         return content.path
-    descriptor = os.memfd_create(name)
-    run.cleanups.append(functools.partial(os.close, descriptor))
-    for chunk in content.chunks():
-        os.write(descriptor, chunk)
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
+    if content.path not in run.planned.runnable:
+        descriptor = os.memfd_create(name)
+        run.cleanups.append(functools.partial(os.close, descriptor))
+        for chunk in content.chunks():
+            os.write(descriptor, chunk)
+        run.planned.runnable[content.path] = f"/proc/{os.getpid()}/fd/{descriptor}"
+    return run.planned.runnable[content.path]
