@@ -90,6 +90,7 @@ def _serve(number: int, collections: str) -> None:
         importlib.import_module(info.name)
     gc.freeze()  # a copy that collected garbage would copy every page
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait for the copies
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or under nohup no run would ever end by one
     server = socket.socket(fileno=number)
     while True:
         message, received, _flags, _address = socket.recv_fds(server, 64, 5)
