@@ -113,13 +113,20 @@ def last() -> dict[str, str]:
 def watch(run: str, lock: str, undo: t.Callable[[Journal], bool]) -> int:
     """Stays until the run is confirmed or taken back; takes it back when its time is over, or when it died before it was done."""
     with files.locked(LOCK, READY, run):
-        while True:
-            journal = _journal.load()
-            if journal is None or journal.run["id"] != run:
-                return 0
-            if not journal.waits() and _try_to_undo(run, lock, undo):
-                return 0
+        while not _is_over(run, lock, undo):
             time.sleep(INTERVAL)
+    return 0
+
+
+def _is_over(run: str, lock: str, undo: t.Callable[[Journal], bool]) -> bool:
+    """Whether nothing is left to watch. A journal that cannot be read now may be in a moment, and nobody else is there to look."""
+    try:
+        journal = _journal.load()
+    except NodeError:
+        return False
+    if journal is None or journal.run["id"] != run:
+        return True
+    return not journal.waits() and _try_to_undo(run, lock, undo)
 
 
 def _try_to_undo(run: str, lock: str, undo: t.Callable[[Journal], bool]) -> bool:

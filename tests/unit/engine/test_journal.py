@@ -15,7 +15,7 @@ import sys
 
 import pytest
 from ansible_collections.kubenode.network.plugins import module_utils
-from ansible_collections.kubenode.network.plugins.module_utils import _converge, _journal, _transaction, _undo
+from ansible_collections.kubenode.network.plugins.module_utils import _converge, _guard, _journal, _transaction, _undo
 from ansible_collections.kubenode.network.plugins.module_utils._converge import Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document, DocumentFile
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InUse, NodeError, Stays
@@ -303,3 +303,18 @@ def test_a_module_that_stays_loaded_is_named_and_leaves_no_journal(disk, store):
     with pytest.raises(_converge.ApplyError, match=r"everything else was put back, but for module:x \(it stays loaded\)"):
         disk.converge(part(Want(Loaded(None), 1)))
     assert not store.parent.exists()
+
+
+def test_the_guard_goes_on_where_the_journal_cannot_be_read_for_a_moment(tmp_path, monkeypatch):
+    answers = [NodeError("journal.json cannot be read: Input/output error"), NodeError("Too many open files"), None]
+
+    def load():
+        answer = answers.pop(0)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(_journal, "load", load)
+    monkeypatch.setattr(_guard, "LOCK", str(tmp_path / "guard"))
+    monkeypatch.setattr(_guard, "INTERVAL", 0)
+    assert _guard.watch("run", str(tmp_path / "lock"), lambda journal: True) == 0
+    assert answers == []
