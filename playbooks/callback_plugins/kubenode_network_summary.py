@@ -20,10 +20,10 @@ description:
   - Prints nothing where the output is for a program (P(ansible.posix.json#callback), P(ansible.posix.jsonl#callback)).
 """
 
-import typing as t  # noqa: E402
+import typing as t
 
-from ansible import constants as C  # noqa: E402
-from ansible.plugins.callback import CallbackBase  # noqa: E402
+from ansible import constants as C
+from ansible.plugins.callback import CallbackBase
 
 #: The plays of the site playbook: one for all nodes at once, and one that goes to them.
 FOR_ALL, ON_NODES = "Allocate pod CIDRs", "Make the pod network of the nodes"

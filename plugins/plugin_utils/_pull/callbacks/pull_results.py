@@ -14,11 +14,11 @@ description: Writes to the file that E(KUBENODE_PULL_RESULTS) names.
 requirements: [enabled in the configuration]
 """
 
-import json  # noqa: E402
-import os  # noqa: E402
-import typing as t  # noqa: E402
+import json
+import os
+import typing as t
 
-from ansible.plugins.callback import CallbackBase  # noqa: E402
+from ansible.plugins.callback import CallbackBase
 
 _LONGEST = 2000
 
