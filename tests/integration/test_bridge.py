@@ -51,7 +51,7 @@ def test_the_same_gateway_of_a_larger_and_a_smaller_subnet(bridge_node):
         assert have(bridge_node, [pod_cidr]) == [gateway]
 
 
-@pytest.mark.parametrize("first", ["10.244.1.254/24", "10.244.1.1/24"])
+@pytest.mark.parametrize("first", ["10.244.1.253/24", "10.244.1.254/24", "10.244.1.1/24"])
 def test_a_bridge_with_several_addresses_of_the_subnet(bridge_node, first):
     """The kernel makes the first one the primary of the subnet, whichever it is, and the others secondaries."""
     node = bridge_node

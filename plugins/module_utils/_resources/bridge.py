@@ -73,21 +73,27 @@ class Bridge(Resource):
         if now["up"] and not state["up"]:  # first: a link that goes down loses its IPv6 addresses
             links.set_flags(self.name, up=False)
             now = {**now, "up": False}
-        self._change_addresses(state["addresses"])
+        self._change_addresses(state["addresses"], self.read()["addresses"] if now["addresses"] else [])
         if (now["up"], now["promisc"]) != (state["up"], state["promisc"]):
             links.set_flags(self.name, up=state["up"], promisc=state["promisc"])
 
-    def _change_addresses(self, wanted: list[str]) -> None:
-        """Read anew each time: an MTU below 1280 takes the IPv6 ones away, and deleting an IPv4 address takes along
-        those added behind it to the same subnet (unless promote_secondaries is on)."""
-        self._add_missing(wanted)
-        for address in self.read()["addresses"]:
-            if address not in wanted:
-                links.delete_address(self.name, address)
-        self._add_missing(wanted)
+    def _change_addresses(self, wanted: list[str], there: list[str]) -> None:
+        """``there``: what is left by now of those that were, since an MTU below 1280 takes the IPv6 ones away."""
+        self._add(wanted, there)
+        if not set(there) <= set(wanted):
+            self._delete_others(wanted)
+            self._add(wanted, self.read()["addresses"])
 
-    def _add_missing(self, wanted: list[str]) -> None:
-        there = self.read()["addresses"]
+    def _delete_others(self, wanted: list[str]) -> None:
+        """Read anew each time: an IPv4 address that is deleted takes along those added behind it to the same subnet (unless
+        promote_secondaries is on)."""
+        while True:
+            others = [address for address in self.read()["addresses"] if address not in wanted]
+            if not others:
+                return
+            links.delete_address(self.name, others[0])
+
+    def _add(self, wanted: list[str], there: list[str]) -> None:
         for address in wanted:
             if address not in there:
                 host = address.partition("/")[0]
