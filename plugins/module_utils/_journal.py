@@ -212,6 +212,7 @@ def close() -> None:
         for file in (launcher(), archive()):
             files.sweep(file)
             files.remove(file)
+        files.clear_scratch()
         files.remove_folder(folder())
 
 

@@ -20,7 +20,6 @@ from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError, Problem
-from ansible_collections.kubenode.network.plugins.module_utils._host import files
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins, plugin_source
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
 from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
@@ -73,11 +72,12 @@ def _look(options: Options, folder: Path) -> tuple[dict[str, str], dict[str, str
     """Paths and digests. What was unpacked moves to a folder that stays for the other nodes."""
     run = Run(Document({}))
     try:
-        paths = plugin_source.look_into(options, run)
+        contents = plugin_source.look_into(options, run)
         _refuse_if_wrong(run)
+        paths = {name: content.path for name, content in contents.items()}
         if not os.path.isdir(options["src"]):
             paths = {name: str(shutil.move(path, folder / name)) for name, path in paths.items()}
-        return paths, {name: files.sha256_of(path) for name, path in paths.items()}
+        return paths, {name: content.sha256 for name, content in contents.items()}
     finally:
         while run.cleanups:
             run.cleanups.pop()()

@@ -172,7 +172,6 @@ def inject(monkeypatch: pytest.MonkeyPatch, injector: Injector) -> None:
         return File(real_open(file, mode, *args, **options), injector)
 
     monkeypatch.setattr(builtins, "open", opening)
-    monkeypatch.setattr(subprocess, "run", functools.partial(_program, injector))
     monkeypatch.setattr(subprocess, "Popen", functools.partial(Started, injector))
     monkeypatch.setattr(links, "_netlink", lambda: Netlink(injector))
 
@@ -186,27 +185,35 @@ def _failing(injector: Injector, name: str, real: Callable[..., Any]) -> Callabl
     return call
 
 
-def _program(injector: Injector, argv: list[str], **_: Any) -> Any:
-    line = " ".join(argv)
-    said = next((text for words, text in SAID if words in line), "")
-    return injector.hit("program", line) or subprocess.CompletedProcess(argv, 0, said, "")
-
-
 class Started:
-    """A program that runs beside others."""
+    """A program: the answer that it would give, or none within any time."""
 
     def __init__(self, injector: Injector, argv: list[str], **_: Any) -> None:
+        line = " ".join(argv)
+        said = next((text for words, text in SAID if words in line), "")
+        self.args, self.stdout, self._late = argv, io.BytesIO(), None
         try:
-            self._result = _program(injector, argv)
-        except subprocess.TimeoutExpired:  # which to start does not
-            self._result = subprocess.CompletedProcess(argv, 1, "", "")
-        self.stdout = io.BytesIO()
+            self._result = injector.hit("program", line) or subprocess.CompletedProcess(argv, 0, said, "")
+        except subprocess.TimeoutExpired as error:  # which to start does not
+            self._result, self._late = subprocess.CompletedProcess(argv, 1, "", ""), error
 
     def __enter__(self) -> Started:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    @property
+    def returncode(self) -> int:
+        return self._result.returncode
+
+    def communicate(self, _input: str | None, _timeout: float) -> tuple[str, str]:
+        if self._late:
+            raise self._late
+        return self._result.stdout, self._result.stderr
+
+    def kill(self) -> None:
+        self._late = None
 
     def wait(self) -> int:
         return self._result.returncode
@@ -281,6 +288,15 @@ def _below(module: Any, name: str, act: Callable[[], Any]) -> Callable[[str], An
     return call
 
 
+def _with_scratch(act: Callable[[], Any]) -> Callable[[str], Any]:
+    return lambda folder: _below(files, "SCRATCH", act)(f"{folder}/scratch/unpacked")
+
+
+def _told(program: str, answers: list[process.Answer]) -> None:
+    for answer in answers:
+        process.an_answer([program], answer)
+
+
 def _fetch(folder: str) -> str:
     chunks = download._chunks
     download._chunks = lambda _url, _limit: iter([NEW])
@@ -294,14 +310,16 @@ _TABLE, _CHAIN, _MANAGER = "kubenode", "kubenode", "apt-get"
 _LINK = "cbr0"
 CASES: dict[str, Case] = {
     "archives.copy": Case(lambda folder: archives.copy(f"{folder}/existing", f"{folder}/new", "sha256")),
-    "archives.unpack": Case(lambda folder: archives.unpack(f"{folder}/archive.tar", {"bridge": "./bridge"}, folder), "bridge"),
+    "archives.unpack": Case(lambda folder: archives.unpack(f"{folder}/archive.tar", {"bridge"}, folder), "bridge"),
     "bytecode.keep": Case(_keep_bytecode),
     "download.fetch": Case(_fetch, "{}/new"),
     "files.chown_chmod": Case(lambda folder: files.chown_chmod(f"{folder}/existing", mode=0o640, **OWN)),
+    "files.clear_scratch": Case(_with_scratch(files.clear_scratch)),
     "files.forget": Case(_with_store(lambda folder: files.forget(["kept"])), "{}/store"),
     "files.keep": Case(_with_store(lambda folder: files.keep(f"{folder}/existing", files.sha256_of(f"{folder}/existing"))), "{}/store"),
     "files.keep_content": Case(_with_store(lambda folder: files.keep_content(files.Bytes(NEW))), "{}/store"),
     "files.locked": Case(lambda folder: _enter(files.locked(f"{folder}/lock", 0)), "{}/lock"),
+    "files.make_scratch": Case(_with_scratch(files.make_scratch), "{}/scratch"),
     "files.make_folder": Case(lambda folder: files.make_folder(f"{folder}/made/below", 0o700), "{}/made"),
     "files.remove": Case(lambda folder: files.remove(f"{folder}/existing")),
     "files.remove_folder": Case(lambda folder: files.remove_folder(f"{folder}/empty"), "{}/empty"),
@@ -360,11 +378,13 @@ CASES: dict[str, Case] = {
     "packages.remove": Case(lambda _folder: packages.remove("p", _MANAGER), "dpkg"),
     "packages.unpack": Case(lambda folder: packages.unpack("p", _MANAGER, f"{folder}/downloaded"), "apt-get|dpkg-deb|{}/downloaded"),
     "plugins.Probes.save": Case(_save_probes),
-    "plugins.about": Case(lambda folder: plugins.about(f"{folder}/plugin"), "{}/plugin"),
+    "plugins.abouts": Case(lambda folder: plugins.abouts([f"{folder}/plugin"]), "{}/plugin"),
+    "plugins.ask_versions": Case(lambda folder: _told(f"{folder}/plugin", plugins.ask_versions([f"{folder}/plugin"] * 2)), "{}/plugin"),
     "plugins.probe": Case(lambda folder: plugins.probe(f"{folder}/plugin"), "{}/plugin"),
     "plugins.probe_reference": Case(lambda folder: plugins.probe_reference(f"{folder}/plugin"), "{}/plugin"),
     "plugins.probe_runtime": Case(lambda folder: plugins.probe_runtime(f"{folder}/plugin"), "{}/plugin"),
     "plugins.supported_versions": Case(lambda folder: plugins.supported_versions(f"{folder}/plugin"), "{}/plugin"),
+    "process.ask_each": Case(lambda _folder: _told("program", process.ask_each([process.Question(["program"])] * 2)), "program"),
     "process.look": Case(lambda _folder: process.look(["program"]), "program"),
     "process.seen": Case(lambda _folder: process.seen(["program"]), "program"),
     "process.output": Case(lambda _folder: process.output(["program"]), "program"),
@@ -385,6 +405,8 @@ CASES: dict[str, Case] = {
 #: What may be new or gone behind a call, of what it works on.
 OF_A_CALL = {
     "archives.copy": {"new"}, "archives.unpack": {"bridge"}, "download.fetch": {"new"}, "files.forget": {"store", "store/kept"}, "files.locked": {"lock"},
+    "files.clear_scratch": {"scratch", "scratch/unpacked", "scratch/unpacked/old"},
+    "files.make_scratch": {"scratch", "scratch/unpacked", "scratch/unpacked/old"},
     "files.make_folder": {"made", "made/below"}, "files.remove": {"existing"}, "files.remove_folder": {"empty"}, "files.rename": {"existing", "renamed"},
     "leases.plugin_lock": {"lock"}, "leases.remove": {"existing"}, "packages.unpack": {"downloaded/.root"}, "sysctls.write": {"net/ip_forward"},
     "sysctls.write_bridge_nf": {"cbr0/bridge/nf_call_iptables"},
@@ -394,9 +416,9 @@ OF_A_CALL = {
 def furnish(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-    for name in ("empty", "store", "net", "cbr0/bridge", "downloaded"):
+    for name in ("empty", "store", "net", "cbr0/bridge", "downloaded", "scratch/unpacked"):
         (folder / name).mkdir(parents=True)
-    for name in ("existing", "store/kept", "net/ip_forward", "cbr0/bridge/nf_call_iptables", "downloaded/p_1.deb"):
+    for name in ("existing", "store/kept", "net/ip_forward", "cbr0/bridge/nf_call_iptables", "downloaded/p_1.deb", "scratch/unpacked/old"):
         (folder / name).write_bytes(OLD)
     (folder / "existing").chmod(0o640)
     (folder / "plugin").write_text('json:"ranges"')

@@ -272,3 +272,10 @@ def test_what_the_node_cannot_run_is_not_even_sent(node, plugins, tmp_path):
     content, text = OTHERS["arm64"]
     source = source_with(tmp_path, content)
     assert check_refused(node, plugins, {"src": str(source)}, text.format(src=source))["sent"] == []
+
+
+def test_what_a_killed_run_had_unpacked_goes_with_the_next_run(node, served, mirror):
+    left = "/var/lib/kubenode-network/unpacked"
+    node.write(f"{left}/bridge", "half of it")
+    assert node.module("sysctl_bridge_nf", {"bridge_nf": "unmanaged"})["changed"]
+    assert not node.exists(left)

@@ -8,40 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tarfile
 import typing as t
 
 from .._errors import NodeError
-from .files import CHUNK
+from .files import CHUNK, FileContent
 
 #: Bytes unpacked, far above what all plugins together take (1.9.1: 66 MB). A sparse file may say anything of itself.
 LIMIT = 2_000_000_000
-
-
-def contents(path: str, members: t.Mapping[str, str]) -> t.Iterator[tuple[str, t.IO[bytes]]]:
-    """The files named by ``members`` (name -> name in the archive), each with its name and while it is its turn.
-
-    One pass: to look for one file after the other would uncompress the archive from its start each time.
-    """
-    names = {member: name for name, member in members.items()}
-    with tarfile.open(path) as archive:
-        for entry in archive:
-            file = archive.extractfile(entry) if entry.isreg() and entry.name in names else None
-            if file is not None:
-                yield names[entry.name], file
-
-
-def unpack(path: str, members: t.Mapping[str, str], folder: str) -> dict[str, str]:
-    """Writes files of the archive into a folder of ours and returns name -> path."""
-    paths = {name: os.path.join(folder, name) for name in members}
-    for name, content in contents(path, members) if members else ():
-        try:
-            with open(paths[name], "xb") as file:
-                shutil.copyfileobj(content, file, CHUNK)
-        except OSError as error:
-            raise NodeError(f"{paths[name]} cannot be written: {error.strerror or error}") from error
-    return paths
 
 
 def copy(path: str, target: str, algorithm: str) -> str:
@@ -57,11 +31,23 @@ def copy(path: str, target: str, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def list_files(path: str) -> tuple[dict[str, str], list[str]]:
-    """The regular files at the top of a tar archive, as plain name -> name in the archive, and what is wrong with its
-    entries: names and links that leave the folder, and names that stand twice."""
-    names: dict[str, str] = {}
-    wrong = []
+class Unreadable(NodeError):
+    """What is there is no archive, or a damaged one."""
+
+
+class Unpacked(t.NamedTuple):
+    """What an archive has at its top. ``names``: of its regular files; ``contents``: those of them that were asked for, unpacked;
+    ``wrong``: names and links that leave the folder, and names that stand twice."""
+
+    names: set[str]
+    contents: dict[str, FileContent]
+    wrong: list[str]
+
+
+def unpack(path: str, names: t.Container[str], folder: str) -> Unpacked:
+    """Writes the regular files at the top of a tar archive that have one of the ``names`` into a folder of ours, as programs. One pass:
+    to uncompress takes longer than all the rest. What is ``wrong`` is for the caller to refuse."""
+    found = Unpacked(set(), {}, [])
     size = 0
     try:
         with tarfile.open(path) as archive:
@@ -69,15 +55,33 @@ def list_files(path: str) -> tuple[dict[str, str], list[str]]:
                 size += entry.size
                 if size > LIMIT:
                     raise tarfile.TarError(f"it has more than {LIMIT / 1e6:.0f} MB when it is unpacked")
-                wrong += [f"its entry {bad!r} leaves the folder" for bad in _leaving(entry)]
-                plain = os.path.normpath(entry.name)
-                if entry.isreg() and "/" not in plain:
-                    wrong += [f"its entry {plain!r} stands twice"] if plain in names else []
-                    names[plain] = entry.name
+                found.wrong.extend(f"its entry {bad!r} leaves the folder" for bad in _leaving(entry))
+                name = os.path.normpath(entry.name)
+                if entry.isreg() and "/" not in name:
+                    found.wrong.extend([f"its entry {name!r} stands twice"] if name in found.names else [])
+                    if name in names and name not in found.names:
+                        found.contents[name] = _write(t.cast("t.IO[bytes]", archive.extractfile(entry)), os.path.join(folder, name))
+                    found.names.add(name)
+    except NodeError:
+        raise
     except Exception as error:  # each compression has its own, of a library that Python may be without
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")  # tarfile tells what each of its formats thought of it
-        raise NodeError(f"{path} is not a readable tar archive: {reason}") from error
-    return names, wrong
+        raise Unreadable(f"{path} is not a readable tar archive: {reason}") from error
+    return found
+
+
+def _write(source: t.IO[bytes], path: str) -> FileContent:
+    digest = hashlib.sha256()
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700), "wb") as file:
+            for chunk in iter(lambda: source.read(CHUNK), b""):
+                digest.update(chunk)
+                file.write(chunk)
+    except OSError as error:
+        if error.errno is None:  # what is wrong is the archive (gzip.BadGzipFile)
+            raise
+        raise NodeError(f"{path} cannot be written: {error.strerror}") from error
+    return FileContent(path, digest.hexdigest(), movable=True)
 
 
 def _leaving(entry: tarfile.TarInfo) -> list[str]:

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import stat
 import time
 import typing as t
@@ -21,6 +22,8 @@ from .process import changing
 
 #: Contents that were found on the node and may be wanted back, each under its SHA-256.
 STORE = "/var/lib/kubenode-network/found"
+#: What a run unpacks for itself. Beside the store, and so on most nodes on the file system of what is to be moved into place.
+SCRATCH = "/var/lib/kubenode-network/unpacked"
 CHUNK = 1 << 20
 LONGEST_TEXT = 64 << 20  # bytes
 #: There where SELinux is on.
@@ -46,11 +49,13 @@ class Bytes:
 
 
 class FileContent:
-    """The content of a file, read when it is needed."""
+    """The content of a file, read when it is needed. ``movable``: the file is one that this run made for itself, and may be put in place
+    instead of a copy."""
 
-    def __init__(self, path: str, sha256: str | None = None) -> None:
+    def __init__(self, path: str, sha256: str | None = None, *, movable: bool = False) -> None:
         self.path = path
         self.sha256 = sha256 or sha256_of(path)
+        self.movable = movable
 
     def chunks(self) -> t.Iterator[bytes]:
         with open(self.path, "rb") as file:
@@ -123,10 +128,12 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     sweep(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        is_moved = _move(content, temporary)
+        descriptor = os.open(temporary, os.O_WRONLY | (0 if is_moved else os.O_CREAT | os.O_EXCL) | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
-            _fill(file, content, path)
-            file.flush()  # before the mode: a later write would take set-user-id bits away
+            if not is_moved:
+                _fill(file, content, path)
+                file.flush()  # before the mode: a later write would take set-user-id bits away
             os.fchown(descriptor, owner, group)
             os.fchmod(descriptor, mode)
             _label(temporary, path)
@@ -138,6 +145,35 @@ def write(path: str, content: Content, *, mode: int, owner: int = 0, group: int 
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def _move(content: Content, path: str) -> bool:
+    """Whether the content's own file could be moved: not to another file system."""
+    if not isinstance(content, FileContent) or not content.movable:
+        return False
+    try:
+        os.rename(content.path, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
+
+
+def make_scratch() -> str:
+    """A new empty folder, which one run at a time may have."""
+    clear_scratch()
+    make_folder(os.path.dirname(SCRATCH), 0o700)
+    make_folder(SCRATCH, 0o700)
+    return SCRATCH
+
+
+def clear_scratch() -> None:
+    """Removes that folder, as far as it can be; the next run does the rest."""
+    changing()
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+    with contextlib.suppress(NodeError, OSError):
+        remove_folder(os.path.dirname(SCRATCH))
 
 
 def sweep(path: str) -> None:

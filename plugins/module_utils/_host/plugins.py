@@ -18,7 +18,7 @@ import typing as t
 
 from .._errors import NodeError
 from . import files, kept
-from .process import an_answer, output, run
+from .process import Answer, Question, an_answer, ask_each, seen
 
 #: What programs answered. In /run, because the numbers of devices, which are part of a file's identity, change at a boot.
 CACHE = "/run/kubenode-network/plugins.json"
@@ -92,23 +92,29 @@ def probe(path: str) -> Probe:
     return Probe(tuple(supported_versions(path)))
 
 
-def probe_reference(path: str, said: str | None = None) -> Probe:
-    """Asks a reference plugin for all, except for what it has ``said`` of itself already; others may do anything when they are run
-    without a command."""
-    return Probe(tuple(supported_versions(path)), about(path) if said is None else said, _tags(path))
+def probe_reference(path: str, said: str | None = None, answer: Answer | None = None) -> Probe:
+    """Asks a reference plugin for all, except for what it has ``said`` of itself already, and its ``answer`` to VERSION; others may do
+    anything when they are run without a command."""
+    return Probe(tuple(supported_versions(path, answer)), abouts([path])[0] if said is None else said, _tags(path))
 
 
 def probe_runtime(path: str) -> Probe:
     """Asks a container runtime what it is."""
-    return Probe(about=output([path, "--version"], timeout=20))
+    return Probe(about=seen([path, "--version"], timeout=20))
 
 
-def supported_versions(path: str) -> list[str]:
+def ask_versions(paths: t.Sequence[str]) -> list[Answer]:
+    """What plugins answer to VERSION, for ``supported_versions``."""
+    data = '{"cniVersion": "1.0.0"}'
+    questions = [Question([path], data, {"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}) for path in paths]
+    return ask_each(questions, timeout=20)
+
+
+def supported_versions(path: str, answer: Answer | None = None) -> list[str]:
     """The CNI spec versions that a plugin says it supports (SPEC section 2, VERSION)."""
     if not os.stat(path).st_mode & stat.S_IXUSR:
         raise NodeError(f"{path} is not executable")
-    env = {"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}
-    result = an_answer([path], run([path], stdin='{"cniVersion": "1.0.0"}', env=env, timeout=20))
+    result = an_answer([path], ask_versions([path])[0] if answer is None else answer)
     try:
         versions = list(json.loads(result.stdout)["supportedVersions"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -131,8 +137,8 @@ def _tags(path: str) -> frozenset[str]:
 class Probes:
     """Answers of programs, each asked once for as long as its file stays the one it is.
 
-    Those of files that may change without a sign are not kept: scripts, which run other programs, and files in /proc, which
-    is where binaries are that are not installed yet.
+    Those of files that may change without a sign are not kept: scripts, which run other programs. Those of binaries that are not
+    installed yet are, for this run.
     """
 
     def __init__(self, entries: dict[str, tuple[list[int], Probe]] | None = None) -> None:
@@ -154,9 +160,9 @@ class Probes:
         if known and known[0] == key:
             return known[1]
         answer = ask(path)
-        if _may_be_kept(path) and kept.identity(path) == key:
+        if kept.is_elf(path) and kept.identity(path) == key:
             self._entries[path] = (key, answer)
-            self._is_new = True
+            self._is_new = self._is_new or not _is_passing(path)
         return answer
 
     def save(self, path: str = CACHE) -> None:
@@ -164,7 +170,7 @@ class Probes:
         be asked again."""
         if not self._is_new:
             return
-        probes = {name: {"key": key, **answer.as_dict()} for name, (key, answer) in self._entries.items() if os.path.isfile(name)}
+        probes = {name: {"key": key, **answer.as_dict()} for name, (key, answer) in self._entries.items() if os.path.isfile(name) and not _is_passing(name)}
         text = json.dumps({"schema": SCHEMA, "probes": probes})
         with contextlib.suppress(NodeError, OSError):
             files.make_folder(os.path.dirname(path), 0o700)
@@ -179,14 +185,15 @@ def _read(path: str) -> dict[str, t.Any]:
     return data["probes"]
 
 
-def _may_be_kept(path: str) -> bool:
-    return kept.is_elf(path) and not path.startswith("/proc/")
+def _is_passing(path: str) -> bool:
+    return path.startswith(("/proc/", f"{files.SCRATCH}/"))
 
 
-def about(path: str) -> str:
-    """What a plugin says of itself when it is asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
-    ``CNI bridge plugin version unknown``. Empty when it says nothing."""
-    return an_answer([path], run([path], timeout=20)).stderr.strip().partition("\n")[0]
+def abouts(paths: t.Sequence[str]) -> list[str]:
+    """What plugins say of themselves when they are asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
+    ``CNI bridge plugin version unknown``. Empty where one says nothing."""
+    answers = ask_each([Question([path]) for path in paths], timeout=20)
+    return [an_answer([path], answer).stderr.strip().partition("\n")[0] for path, answer in zip(paths, answers)]
 
 
 def architectures() -> list[str]:

@@ -77,8 +77,44 @@ def run(
     return _run(argv, stdin=stdin, env=env, timeout=timeout, cwd=cwd)
 
 
+class Question(t.NamedTuple):
+    """A program that is run to be asked something, and changes nothing."""
+
+    argv: t.Sequence[str]
+    stdin: str = ""
+    env: t.Mapping[str, str] = types.MappingProxyType({})
+
+
+Answer = t.Union["subprocess.CompletedProcess[str]", NodeError]
+
+
+def ask_each(questions: t.Sequence[Question], *, timeout: float = 60) -> list[Answer]:
+    """The answers to several, or why there is none; as many programs run at a time as there are processors."""
+    answers: list[Answer] = []
+    at_once = os.cpu_count() or 1
+    for first in range(0, len(questions), at_once):
+        some = questions[first : first + at_once]
+        started = [_started(question) for question in some]
+        answers += [_ended(process, question, timeout) for process, question in zip(started, some)]
+    return answers
+
+
+def _started(question: Question) -> subprocess.Popen[str] | NodeError:
+    try:
+        return _start(question.argv, stdin=question.stdin, env=question.env)
+    except NodeError as error:
+        return error
+
+
+def _ended(process: subprocess.Popen[str] | NodeError, question: Question, timeout: float) -> Answer:
+    try:
+        return process if isinstance(process, NodeError) else _end(process, stdin=question.stdin, timeout=timeout)
+    except NodeError as error:
+        return error
+
+
 def look(argv: t.Sequence[str], *, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    """The same for a program that changes nothing. That it failed is not remembered: it may have been short of something."""
+    """The same, asked once until something changes. That it failed is not remembered: it may have been short of something."""
     key = tuple(argv)
     if _seen is not None and key in _seen:
         return t.cast("subprocess.CompletedProcess[str]", _seen[key])
@@ -91,23 +127,38 @@ def look(argv: t.Sequence[str], *, timeout: float = 60) -> subprocess.CompletedP
 def _run(
     argv: t.Sequence[str], *, stdin: str = "", env: t.Mapping[str, str] | None = None, timeout: float = 60, cwd: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    source: dict[str, t.Any] = {"input": stdin} if stdin else {"stdin": subprocess.DEVNULL}
+    return _end(_start(argv, stdin=stdin, env=env, cwd=cwd), stdin=stdin, timeout=timeout)
+
+
+def _start(argv: t.Sequence[str], *, stdin: str, env: t.Mapping[str, str] | None, cwd: str | None = None) -> subprocess.Popen[str]:
     try:
-        return subprocess.run(
+        return subprocess.Popen(
             list(argv),
-            **source,
-            capture_output=True,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",  # comments of others in firewall rules may be in any encoding
-            timeout=timeout,
-            check=False,
             env={"PATH": PATH, "LC_ALL": "C", "LANG": "C", **(env or {})},
             cwd=cwd,
         )
     except FileNotFoundError as error:
         raise NodeError(f"{argv[0]} is not installed on this node") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except OSError as error:
         raise NodeError(f"{argv[0]} could not be run: {error}") from error
+
+
+def _end(process: subprocess.Popen[str], *, stdin: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    argv = t.cast("list[str]", process.args)
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin or None, timeout)
+        except BaseException as error:  # an interruption, too
+            process.kill()
+            if isinstance(error, (OSError, subprocess.TimeoutExpired)):
+                raise NodeError(f"{argv[0]} could not be run: {error}") from error
+            raise
+    return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
 
 def output(
@@ -133,8 +184,10 @@ _KILLED = (-signal.SIGKILL, -signal.SIGTERM)  # as for want of memory
 _PASSING = [os.strerror(number) for number in (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE)]
 
 
-def an_answer(argv: t.Sequence[str], result: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-    """The result of a program whose failure means something. Raises Passing for another."""
+def an_answer(argv: t.Sequence[str], result: Answer) -> subprocess.CompletedProcess[str]:
+    """The result of a program whose failure means something. Raises Passing for another, and NodeError where there is no result."""
+    if isinstance(result, NodeError):
+        raise result
     if result.returncode in _KILLED or (result.returncode and any(text in result.stderr for text in _PASSING)):
         raise Passing(str(failed(argv, result.returncode, result.stderr or result.stdout)))
     return result

@@ -241,10 +241,8 @@ def _contents(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | Non
     if run.problems:
         return {}, None
     if known is not None and plugin_source.is_installed(options, known) and not differing(known["plugins"], bin_dir):
-        paths = {name: os.path.join(bin_dir, name) for name in known["plugins"]}
-    else:
-        paths = plugin_source.look_into(options, run)
-    return {name: files.FileContent(path, kept.sha256_of(path)) for name, path in paths.items()}, options["checksum"]
+        return {name: files.FileContent(os.path.join(bin_dir, name), sha256) for name, sha256 in known["plugins"].items()}, options["checksum"]
+    return plugin_source.look_into(options, run, writes=not run.check), options["checksum"]
 
 
 def differing(manifest: t.Mapping[str, str], bin_dir: str) -> list[str]:

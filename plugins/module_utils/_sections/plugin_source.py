@@ -16,7 +16,7 @@ import urllib.parse
 
 from .._cni import releases, versions
 from .._errors import NodeError, Passing, Problem
-from .._host import files, plugins
+from .._host import files, kept, plugins
 from .base import Options, Run
 
 #: The binaries of containernetworking/plugins releases 0.6 to 1.9; other files in a source are left there.
@@ -161,22 +161,18 @@ def selection(options: Options) -> list[str] | None:
     return None if options["plugins"] is None else sorted(set(options["plugins"]))
 
 
-def look_into(options: Options, run: Run) -> dict[str, str]:
-    """The wanted reference plugins of the source, by name and path: a folder or an archive on this machine, or an archive
-    that is downloaded. An archive is unpacked, into a folder that goes with ``run.cleanups``. Empty when ``run.problems`` says
-    what is wrong."""
+def look_into(options: Options, run: Run, *, writes: bool = False) -> dict[str, files.FileContent]:
+    """The wanted reference plugins of the source, by name: a folder or an archive on this machine, or an archive that is
+    downloaded. An archive is unpacked, into a folder that goes with ``run.cleanups``: where the run ``writes``, one from which the
+    binaries can be moved into place. Empty when ``run.problems`` says what is wrong."""
     known = len(run.problems)
     if os.path.isdir(options["src"]):
-        found = _in_folder(options, run)
-        names = _selected(options, found, run) if len(run.problems) == known else []
-        return {name: found[name] for name in names} if len(run.problems) == known else {}
-    from .._host import archives  # takes long to import, and a folder needs none
-
-    folder = scratch(run)
-    archive = os.path.join(folder, ".archive")
-    found = _in_archive(options, archive, run)
-    names = _selected(options, found, run) if len(run.problems) == known else []
-    return archives.unpack(archive, {name: found[name] for name in names}, folder) if len(run.problems) == known else {}
+        paths = _in_folder(options, run)
+        names = _selected(options, paths, run) if len(run.problems) == known else []
+        contents = {name: files.FileContent(paths[name], kept.sha256_of(paths[name])) for name in names}
+    else:
+        contents = _in_archive(options, _own_scratch(run) if writes else scratch(run), run)
+    return contents if len(run.problems) == known else {}
 
 
 def scratch(run: Run) -> str:
@@ -184,6 +180,11 @@ def scratch(run: Run) -> str:
     folder = tempfile.mkdtemp(prefix="kubenode-network-")
     run.cleanups.append(functools.partial(shutil.rmtree, folder, ignore_errors=True))
     return folder
+
+
+def _own_scratch(run: Run) -> str:
+    run.cleanups.append(files.clear_scratch)
+    return files.make_scratch()
 
 
 def _in_folder(options: Options, run: Run) -> dict[str, str]:
@@ -198,12 +199,12 @@ def _in_folder(options: Options, run: Run) -> dict[str, str]:
     return found
 
 
-def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
-    """Name -> name in the archive. The checksum comes first, so that an archive that somebody swapped is not even parsed,
-    and it is that of our copy, which nobody can swap any more."""
-    from .._host import archives
+def _in_archive(options: Options, folder: str, run: Run) -> dict[str, files.FileContent]:
+    """The checksum comes first, so that an archive that somebody swapped is not even parsed, and it is that of our copy, which
+    nobody can swap any more."""
+    from .._host import archives  # takes long to import, and a folder needs none
 
-    src = shown(options["src"])
+    src, copy = shown(options["src"]), os.path.join(folder, ".archive")
     if options["checksum"] is None:
         run.refuse("checksum", f"is required for the archive {src!r} (expected sha256: or sha512: and the digits that its publisher names)")
         return {}
@@ -215,13 +216,13 @@ def _in_archive(options: Options, copy: str, run: Run) -> dict[str, str]:
         run.refuse("checksum", f"the archive {src!r} has {algorithm}:{actual} (expected {algorithm}:{digits}); it was not unpacked")
         return {}
     try:
-        names, wrong = archives.list_files(copy)
-    except NodeError as error:
+        unpacked = archives.unpack(copy, REFERENCE if options["plugins"] is None else set(options["plugins"]), folder)
+    except archives.Unreadable as error:
         run.refuse("src", f"{str(error).replace(copy, src)} (expected a tar archive, plain or compressed with gzip or xz)")
         return {}
-    for problem in wrong:
+    for problem in unpacked.wrong:
         run.refuse("src", f"the archive {src!r} is refused: {problem} (expected plain files)")
-    return names
+    return {name: unpacked.contents[name] for name in _selected(options, unpacked.names, run) if name in unpacked.contents}
 
 
 def _copy(src: str, copy: str, algorithm: str, run: Run) -> str | None:
@@ -237,7 +238,7 @@ def _copy(src: str, copy: str, algorithm: str, run: Run) -> str | None:
         return None
 
 
-def _selected(options: Options, found: t.Mapping[str, str], run: Run) -> list[str]:
+def _selected(options: Options, found: t.Collection[str], run: Run) -> list[str]:
     there = [name for name in REFERENCE if name in found]
     src = shown(options["src"])
     if not there:
@@ -265,10 +266,11 @@ def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], kno
     if known is not None and "release" in known and known["plugins"] == {name: content.sha256 for name, content in contents.items()}:
         said = dict.fromkeys(contents, known["release"])
     else:
-        abouts = {name: plugins.about(runnable(name, content, run)) for name, content in contents.items()}
+        paths = {name: runnable(name, content, run) for name, content in contents.items()}
+        abouts = dict(zip(paths, plugins.abouts(list(paths.values()))))
         said = {name: _number_in(about) for name, about in abouts.items()}
         if not any(said.values()):
-            said = dict.fromkeys(contents, _recognised(wanted, contents, abouts, run))
+            said = dict.fromkeys(contents, _recognised(wanted, paths, abouts, run))
     for name, is_of in said.items():
         if wanted is not None and is_of is not None and is_of.startswith("v") and is_of.lstrip("v") != wanted.lstrip("v"):
             run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {is_of}, or another source)")
@@ -281,12 +283,12 @@ def _number_in(about: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _recognised(wanted: str | None, contents: t.Mapping[str, files.FileContent], abouts: t.Mapping[str, str], run: Run) -> str | None:
+def _recognised(wanted: str | None, paths: t.Mapping[str, str], abouts: t.Mapping[str, str], run: Run) -> str | None:
     """What binaries are of that were built without the number, by what they can do."""
     found = []
-    for name, content in contents.items():
+    for (name, path), answer in zip(paths.items(), plugins.ask_versions(list(paths.values()))):
         try:
-            probe = run.probes.of(runnable(name, content, run), functools.partial(plugins.probe_reference, said=abouts[name]))
+            probe = run.probes.of(path, functools.partial(plugins.probe_reference, said=abouts[name], answer=answer))
             found.append(releases.recognise(name, probe.versions, probe.about, probe.tags))
         except Passing:
             raise  # or the node's document would have less than there is to be known

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import random
 import tarfile
@@ -29,12 +30,14 @@ def packed(compression):
 @pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
 def test_whatever_is_damaged_is_told_as_such(tmp_path, compression):
     chance, whole, passed = random.Random(1), packed(compression), 0
-    for _number in range(200):
+    for number in range(200):
         data = bytearray(whole)
         data[chance.randrange(len(data))] ^= 255
         (tmp_path / "x").write_bytes(data)
+        folder = tmp_path / str(number)
+        folder.mkdir()
         with contextlib.suppress(NodeError):
-            archives.list_files(str(tmp_path / "x"))
+            archives.unpack(str(tmp_path / "x"), {"bridge"}, str(folder))
             passed += 1
     assert passed < 200
 
@@ -48,4 +51,28 @@ def test_a_sparse_file_of_terabytes(tmp_path):
     head[148:156] = b"%06o\0 " % sum(head)
     (tmp_path / "x").write_bytes(bytes(head) + bytes(1024))
     with pytest.raises(NodeError, match="it has more than 2000 MB when it is unpacked"):
-        archives.list_files(str(tmp_path / "x"))
+        archives.unpack(str(tmp_path / "x"), {"bridge"}, str(tmp_path))
+
+
+def archive_of(path, *entries):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in entries:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def test_only_what_is_asked_for_is_unpacked_in_one_pass(tmp_path):
+    archive_of(tmp_path / "x", ("./bridge", b"first"), ("portmap", b"other"), ("below/ptp", b"deep"), ("LICENSE", b"text"))
+    found = archives.unpack(str(tmp_path / "x"), {"bridge", "ptp", "vlan"}, str(tmp_path))
+    assert (found.names, found.wrong, list(found.contents)) == ({"bridge", "portmap", "LICENSE"}, [], ["bridge"])
+    content = found.contents["bridge"]
+    assert (b"".join(content.chunks()), content.sha256, content.movable) == (b"first", hashlib.sha256(b"first").hexdigest(), True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bridge", "x"]
+
+
+def test_of_a_name_that_stands_twice_the_second_is_told(tmp_path):
+    archive_of(tmp_path / "x", ("bridge", b"first"), ("./bridge", b"second"), ("../portmap", b"out"))
+    found = archives.unpack(str(tmp_path / "x"), {"bridge", "portmap"}, str(tmp_path / "."))
+    assert found.wrong == ["its entry 'bridge' stands twice", "its entry '../portmap' leaves the folder"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bridge", "x"]

@@ -183,6 +183,41 @@ def test_a_source_that_changed_since_it_was_hashed_is_not_installed(tmp_path):
     assert os.listdir(tmp_path) == ["source"]
 
 
+def test_a_file_of_our_own_is_moved_into_place(tmp_path):
+    source = tmp_path / "unpacked"
+    put(source, b"new", 0o700)
+    inode = source.stat().st_ino
+    files.write(str(tmp_path / "f"), files.FileContent(str(source), movable=True), mode=0o755, owner=ME, group=MINE)
+    assert os.listdir(tmp_path) == ["f"]
+    assert (mode_of(tmp_path / "f"), (tmp_path / "f").read_bytes(), (tmp_path / "f").stat().st_ino) == (0o755, b"new", inode)
+
+
+def test_a_file_of_our_own_on_another_file_system_is_copied(tmp_path):
+    source = tmp_path / "unpacked"
+    put(source, b"new", 0o700)
+    elsewhere = Path("/dev/shm", tmp_path.name)
+    assert os.stat("/dev/shm").st_dev != os.stat(tmp_path).st_dev
+    try:
+        files.write(str(elsewhere), files.FileContent(str(source), movable=True), mode=0o755, owner=ME, group=MINE)
+        assert elsewhere.read_bytes() == b"new"
+    finally:
+        elsewhere.unlink()
+
+
+def test_the_scratch_folder_is_empty_whatever_a_killed_run_left_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "SCRATCH", str(tmp_path / "ours" / "unpacked"))
+    (tmp_path / "ours" / "unpacked" / "below").mkdir(parents=True)
+    (tmp_path / "ours" / "unpacked" / "below" / "bridge").write_bytes(b"half")
+    assert os.listdir(files.make_scratch()) == []
+    assert mode_of(files.SCRATCH) == 0o700
+    files.clear_scratch()
+    assert os.listdir(tmp_path) == []
+    (tmp_path / "ours" / "found").mkdir(parents=True)
+    files.make_scratch()
+    files.clear_scratch()
+    assert os.listdir(tmp_path / "ours") == ["found"]
+
+
 # States
 
 

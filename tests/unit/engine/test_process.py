@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
+import time
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
@@ -24,6 +26,31 @@ def test_output_of_a_program_that_fails_is_an_error_in_one_line():
         process.output(["ls", "/no/such/place"])
     said = "ls /no/such/place failed with status 2: ls: cannot access '/no/such/place': No such file or directory"
     assert str(caught.value) == said
+
+
+def asked(*argvs, timeout=20):
+    return process.ask_each([process.Question(argv, "hello", {"WORD": "world"}) for argv in argvs], timeout=timeout)
+
+
+def test_each_of_several_programs_gets_what_it_is_asked_and_gives_its_own_answer():
+    many = [["sh", "-c", f'cat; printf " $WORD {number}"; exit {number % 3}'] for number in range(20)]
+    assert [(answer.stdout, answer.returncode) for answer in asked(*many)] == [(f"hello world {number}", number % 3) for number in range(20)]
+
+
+def test_a_program_that_gives_no_answer_leaves_those_of_the_others():
+    first, second, third, last = asked(["true"], ["/no/such/program"], ["sleep", "60"], ["echo", "here"], timeout=0.5)
+    assert (first.returncode, last.stdout) == (0, "here\n")
+    assert str(second) == "/no/such/program is not installed on this node"
+    assert re.fullmatch(r"sleep could not be run: Command .* timed out after 0\.5 seconds", str(third))
+    with pytest.raises(NodeError, match="not installed"):
+        process.an_answer(["x"], second)
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    began = time.monotonic()
+    with pytest.raises(NodeError, match="sleep could not be run: Command .* timed out"):
+        process.run(["sleep", "60"], timeout=0.2)
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
