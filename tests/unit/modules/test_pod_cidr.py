@@ -108,7 +108,8 @@ BAD = {
         ({"reported": {"a": ["10.0.0.0/24"], "b": []}, "rebuild": "complete"}, "reported.a[0]: '10.0.0.0/24' is not inside its cluster CIDR"),
         ({"reported": {"a": []}}, "reported: /FOLDER/pod-cidrs.json is not there, and there is no answer about pod CIDRs from b (expected one from all"),
     ],
-    "rebuild": [({"rebuild": "yes"}, "value of rebuild must be one of: never, complete, partial"), ({"rebuild": "complete"}, "rebuild: 'complete' needs to know")],
+    "rebuild": [({"rebuild": "yes"}, "value of rebuild must be one of: never, complete, partial"),
+                ({"rebuild": "complete"}, "rebuild: 'complete' needs to know")],
 }
 
 
@@ -131,7 +132,8 @@ def test_the_good_options_are_taken(run):
 
 
 def test_the_store_has_to_be_named_where_there_is_no_inventory(run, tmp_path):
-    assert run(GOOD, variables={"ansible_inventory_sources": ["a,b,"], "inventory_dir": None})["msg"].startswith("store: is required, since there is no inventory")
+    nowhere = run(GOOD, variables={"ansible_inventory_sources": ["a,b,"], "inventory_dir": None})
+    assert nowhere["msg"].startswith("store: is required, since there is no inventory")
     (tmp_path / "first").mkdir()
     (tmp_path / "hosts").touch()
     for first, folder in ((str(tmp_path / "first"), tmp_path / "first"), (str(tmp_path / "hosts"), tmp_path)):
