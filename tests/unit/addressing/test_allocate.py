@@ -446,8 +446,8 @@ def test_addresses_come_back_in_their_normal_spelling():
 
 
 @pytest.mark.parametrize(("addresses", "message"), [
-    ({"a": ["10.244.3.4"]}, "addresses.a[0]: '10.244.3.4' is inside cluster_cidrs[0].cidr 10.244.0.0/16 (expected an address outside of the pods' networks)"),
-    ({"a": ["172.16.0.1"], "b": ["172.16.0.1"]}, "addresses.b[0]: '172.16.0.1' is addresses.a[0] as well (expected an address of this node alone)"),
+    ({"a": ["10.244.3.4"]}, "addresses.a: '10.244.3.4' is inside cluster_cidrs[0].cidr 10.244.0.0/16 (expected an address outside of the pods' networks)"),
+    ({"a": ["172.16.0.1"], "b": ["172.16.0.1"]}, "addresses.b: '172.16.0.1' is an address of a as well (expected an address of this node alone)"),
     ({"a": ["node-1.example.org"]}, "addresses.a[0]: 'node-1.example.org' is not an IP address (expected e.g. 192.0.2.11)"),
     ({"a": ["172.16.0.1/24"]}, "addresses.a[0]: '172.16.0.1/24' is not an IP address (expected e.g. 192.0.2.11)"),
     ({"a": [7]}, "addresses.a[0]: 7 is not an IP address (expected e.g. 192.0.2.11)"),

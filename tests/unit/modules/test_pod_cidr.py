@@ -102,7 +102,7 @@ BAD = {
     ],
     "service_cidrs": [({"service_cidrs": ["10.244.0.0/24"]}, "service_cidrs[0]: '10.244.0.0/24' overlaps cluster_cidrs[0].cidr 10.244.0.0/16")],
     "reserved_cidrs": [({"reserved_cidrs": ["10.244.0.0/16"]}, "reserved_cidrs[0]: '10.244.0.0/16' covers cluster_cidrs[0].cidr 10.244.0.0/16")],
-    "addresses": [({"addresses": {"a": ["10.244.0.1"]}}, "addresses.a[0]: '10.244.0.1' is inside cluster_cidrs[0].cidr 10.244.0.0/16")],
+    "addresses": [({"addresses": {"a": ["10.244.0.1"]}}, "addresses.a: '10.244.0.1' is inside cluster_cidrs[0].cidr 10.244.0.0/16")],
     "pod_cidrs": [({"pod_cidrs": {"a": ["10.0.0.0/24"]}}, "pod_cidrs.a[0]: '10.0.0.0/24' is not inside its cluster CIDR")],
     "reported": [
         ({"reported": {"a": ["10.0.0.0/24"], "b": []}, "rebuild": "complete"}, "reported.a[0]: '10.0.0.0/24' is not inside its cluster CIDR"),
