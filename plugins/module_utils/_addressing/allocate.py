@@ -151,9 +151,10 @@ class _Work:
         problems: list[Problem] = []
         for name in self.site.nodes:
             found = {block.version for block in self.site.fixed.get(name, ())}
-            families = " and ".join(FAMILIES[pool.version] for pool in self.site.pools if pool.version not in found)
-            if families or not found:
-                problems.append(Problem(f"pod_cidrs.{name}", f"has no {families} CIDR (expected one of each family)".replace("no  ", "no ")))
+            lacking = [FAMILIES[pool.version] for pool in self.site.pools if pool.version not in found]
+            if lacking or not found:
+                what = " ".join([" and ".join(lacking), "CIDR"]).strip()
+                problems.append(Problem(f"pod_cidrs.{name}", f"has no {what} (expected one of each family)"))
         return limited(problems, "pod_cidrs")
 
     def fill(self) -> list[Problem]:
