@@ -102,7 +102,7 @@ class _Reader:
         if "cluster_cidrs" not in self.options:
             ranges = [(block, f"pod_cidrs.{name}") for name, blocks in fixed.items() for block in blocks]
         self._look_at_services(services, ranges)
-        self._look_at_orders(services, fixed)
+        self._look_at_orders(services, fixed, reported)
         addresses = self._addresses(set(nodes), ranges)
         self._warn(ranges)
         return Site(self.pools, nodes, frozenset(remove), fixed, reported, unanswered, addresses)
@@ -217,7 +217,7 @@ class _Reader:
             if block.overlaps(block_of(service))
         ])  # fmt: skip
 
-    def _look_at_orders(self, services: list[Network], fixed: dict[str, list[Block]]) -> None:
+    def _look_at_orders(self, services: list[Network], fixed: dict[str, list[Block]], reported: dict[str, list[Block]]) -> None:
         order, whose = [pool.version for pool in self.pools], "cluster_cidrs"
         if not order:
             name = next((name for name, blocks in fixed.items() if len(blocks) == 2), "")
@@ -225,11 +225,12 @@ class _Reader:
         expected = f"has another order of families than {whose} (expected the same order)"
         if turned((service.version for service in services), order):
             self.problems.append(Problem("service_cidrs", f"{[str(service) for service in services]!r} {expected}"))
-        self.add("pod_cidrs", [
-            Problem(f"pod_cidrs.{name}", f"{[str(block) for block in blocks]!r} {expected}")
-            for name, blocks in fixed.items()
-            if turned((block.version for block in blocks), order)
-        ])  # fmt: skip
+        for option, given in (("pod_cidrs", fixed), ("reported", reported)):
+            self.add(option, [
+                Problem(f"{option}.{name}", f"{[str(block) for block in blocks]!r} {expected}")
+                for name, blocks in given.items()
+                if turned((block.version for block in blocks), order)
+            ])  # fmt: skip
 
     def _addresses(self, names: set[str], ranges: list[tuple[Block, str]]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
