@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from . import fleet, measure, play, whole
+from . import allocation, fleet, measure, play, whole
 from .figure import Figure
 
-#: whole: a node in one task. play: a playbook against two others. fleet: many nodes. tasks: single modules. validation, throughput: what they
-#: say.
-PARTS = ("whole", "play", "fleet", "tasks", "validation", "throughput")
+#: whole: a node in one task. play: a playbook against two others. fleet: many nodes. tasks: single modules. validation, throughput,
+#: allocation: what they say.
+PARTS = ("whole", "play", "fleet", "tasks", "validation", "throughput", "allocation")
 
 
 def report(parts: Sequence[str], *, times: int, pairs: int, seconds: float, hosts: Sequence[int], nodes: int) -> Iterator[Figure]:
@@ -32,3 +32,5 @@ def report(parts: Sequence[str], *, times: int, pairs: int, seconds: float, host
         yield from measure.validation(times)
     if "throughput" in parts:
         yield from measure.throughput(pairs, seconds)
+    if "allocation" in parts:
+        yield from allocation.allocation(max(1, times // 5))

@@ -76,7 +76,8 @@ def test_bad_nodes_leave_the_others_right_and_are_named(tmp_path):
         fleet.slow_down("node-016", 900, limit=2)
         fleet.damage("node-018")
         before = {name: fleet.nodes[name].dump() for name in bad}
-        play, _cost = fleet.site({"kubenode_network_canary": "node-007"})
+        # A first run: what the dead one has is not known, and it has nothing.
+        play, _cost = fleet.site({"kubenode_network_canary": "node-007", "kubenode_network_rebuild": "partial"})
         good = [name for name in fleet.nodes if name not in bad]
         assert [len(batch) for batch in batches(play)] == [1, 2, 6, 11], play.stdout
         assert order(play)[0] == "node-007"
@@ -122,6 +123,18 @@ def test_batches_grow_and_the_limit_holds(tmp_path):
     play, _cost = run_site(tmp_path, hosts, {"kubenode_network_canary": "node-010"}, ("--limit", "node-003:node-011"))
     assert (play.rc, order(play), summary(play)) == (0, ["node-003", "node-011"], ({"right": ["node-003", "node-011"]}, {}))
     assert (tmp_path / "pod-cidrs.json").read_text() == known
+
+
+def test_a_node_that_does_not_answer_stops_the_first_allocation(tmp_path):
+    """What it has could be given to another; those that were left out by --limit did not answer either."""
+    hosts = stubs(4)
+    hosts["node-002"] = {"ansible_connection": "space", "ansible_host": "192.0.2.2", "space_pid": 0}
+    for args, silent in (((), "node-002"), (("--limit", "node-001"), "node-002, node-003, node-004")):
+        play, _cost = run_site(tmp_path, hosts, args=args)
+        assert (play.rc, order(play), (tmp_path / "pod-cidrs.json").exists()) == (2, [], False), play.stdout
+        assert f"pod-cidrs.json is not there, and there is no answer about pod CIDRs from {silent} (expected one from all" in play.stdout
+    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_rebuild": "partial", "kubenode_network_serial": "100%"})
+    assert summary(play)[0]["right"] == ["node-001", "node-003", "node-004"], play.stdout
 
 
 @pytest.mark.parametrize("pattern, nodes", [
