@@ -19,11 +19,11 @@ from .._document import Document, Record
 from .._errors import InputError, KubenodeError, NodeError
 from .._host import process
 from .._resource import Resource, State
-from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
+from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, routes, sysctl_bridge_nf
 from .._sections.base import Options, Run, defaults
 
 #: The sections that can be made from the document alone, in the order in which they are applied.
-SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, boot_service)
+SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, routes, boot_service)
 
 OK, DRIFT, MISSING, WAITING, FAILED = "ok", "drift", "missing", "waiting", "failed"
 
