@@ -271,6 +271,9 @@ CASES = {
             ({"pod_cidrs": ["10.244.1.0/24", "10.244.2.0/24"]}, "is a second IPv4 CIDR"),
             ({"pod_cidrs": ["127.0.0.0/8"]}, "overlaps the loopback range"),
             ({"pod_cidrs": ["192.0.2.0/24"]}, "pod_cidrs[0]: 192.0.2.0/24 holds 192.0.2.10/24, the node's own address on eth0"),
+            ({"pod_cidrs": ["203.0.113.0/24"]}, "203.0.113.0/24 is where this node has a route already: 203.0.113.0/24 via 192.0.2.1 dev eth0 proto boot"),
+            ({"pod_cidrs": ["203.0.112.0/22"]}, "203.0.112.0/22 is where this node has a route already: 203.0.113.0/24 via 192.0.2.1 dev eth0 proto boot"),
+            ({"pod_cidrs": ["198.18.0.0/15"]}, "(expected a range of its own for pods, or that route taken away)"),
         ],
         "mtu": [
             ({"mtu": "67"}, "mtu: '67' is not an MTU (expected auto or 68 to 65535)"),
