@@ -637,8 +637,10 @@ options:
         V(kubenode)). A route of this protocol that is not wanted is taken away.
       - A route of others is never touched. Where one has the same prefix, the run is refused, with the route in the message.
       - So that systemd-networkd leaves the routes alone, V(/etc/systemd/networkd.conf.d/90-kubenode-network.conf) tells it so, where it
-        is installed. At boot, the unit V(kubenode-network-routes.service) has M(kubenode.network.boot_service) make the routes
-        as soon as the node is online.
+        is installed. It reads that when it starts.
+      - The unit V(kubenode-network-routes.service) runs the program of M(kubenode.network.boot_service). It makes the routes at boot,
+        as soon as their links are there, and brings them back when a link went down or a network manager set it up anew. On a
+        node without systemd, its init has to run C(kubenode-network watch).
       - V(absent) takes all of it away.
     type: str
     choices: [present, absent]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import time
 import typing as t
 
 from .._errors import NodeError
@@ -19,6 +20,7 @@ from .process import changing, once
 
 # linux/rtnetlink.h
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWLINK, RTM_NEWADDR, RTM_DELADDR = 16, 20, 21
 RTM_F_CLONED = 0x200
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_MULTIPATH, RTA_CACHEINFO, RTA_TABLE, RTA_VIA, RTA_PREF = 1, 4, 5, 6, 9, 12, 15, 18, 20
 RTNH_F_ONLINK = 0x4
@@ -35,6 +37,12 @@ _ROUTE = struct.Struct("=8BI")  # struct rtmsg: family, dst_len, src_len, tos, t
 _HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, link
 _NUMBER = struct.Struct("=I")
 _PROTOCOL = 5  # where it is in a rtmsg
+_LINK = struct.Struct("=BBHiII")  # struct ifinfomsg: family, -, type, link; flags, change
+_ADDRESS_SCOPE = 3  # where it is in a struct ifaddrmsg
+#: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+#: Seconds: network managers do one thing after the other, and an answer to each of them would be too early.
+_QUIET, _LONGEST_STORM = 0.2, 2.0
 #: What a route of ours has, and nothing else: the last two are there in every route of IPv6.
 _PLAIN = {RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE, RTA_CACHEINFO, RTA_PREF}
 
@@ -115,6 +123,11 @@ def next_hop_links() -> set[str]:
     return _names(hop for route in others() for hop in route.hops if route.is_default or hop.gateway)
 
 
+def connected_links() -> set[int]:
+    """Numbers of the links to networks that the node is connected to."""
+    return {hop.link for route in others() if route.table == RT_TABLE_MAIN for hop in route.hops if not hop.gateway}
+
+
 def router_advertised_links() -> set[str]:
     """Names of the links whose IPv6 default route the kernel learned from router advertisements."""
     learned = [route for route in others() if route.family == socket.AF_INET6 and route.protocol == RTPROT_RA]
@@ -181,6 +194,41 @@ def _address(data: bytes) -> str:
 
 def _text(destination: bytes, length: int) -> str:
     return f"{_address(destination)}/{length}"
+
+
+# What may concern routes of our own
+
+
+class Watch:
+    """Waits for what may take routes away, or let them be there. The kernel says nothing of IPv4 routes that go with their link or with an
+    address, so that these are watched as well."""
+
+    def __init__(self) -> None:
+        try:
+            self._events = rtnetlink.Events(_GROUPS)
+        except OSError as error:
+            raise NodeError(f"the routes cannot be watched: {error.strerror}") from error
+
+    def wait(self, links: t.AbstractSet[int], seconds: float | None) -> None:
+        """Returns when something happened, to one of the ``links`` or to any address or route of ours, and nothing more did so for a
+        moment; or behind so many seconds."""
+        while True:
+            messages = self._events.wait(seconds)
+            if messages is None:
+                return
+            if not messages or any(_concerns(kind, body, links) for kind, body in messages):
+                break
+        end = time.monotonic() + _LONGEST_STORM
+        while self._events.wait(_QUIET) is not None and time.monotonic() < end:
+            pass
+
+
+def _concerns(kind: int, body: bytes, links: t.AbstractSet[int]) -> bool:
+    if kind == RTM_DELROUTE:
+        return body[_PROTOCOL] == OURS
+    if kind in (RTM_NEWADDR, RTM_DELADDR):
+        return body[_ADDRESS_SCOPE] == RT_SCOPE_UNIVERSE
+    return kind == RTM_NEWLINK and _LINK.unpack_from(body)[3] in links
 
 
 # Routes of our own

@@ -9,6 +9,7 @@ too much for a library. pyroute2's own batch takes 20 times as long for thousand
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -121,6 +122,26 @@ def _sent(kernel: socket.socket, messages: t.Sequence[Message], start: int) -> l
                 failures[sequence] = Failure(sequence, os.strerror(number))
             if sequence == last:
                 return list(failures.values())
+
+
+class Events:
+    """What the kernel tells of its network from now on, of the multicast ``groups`` (RTMGRP_*, as a bit mask). Raises OSError."""
+
+    def __init__(self, groups: int) -> None:
+        self._kernel = _opened()
+        self._kernel.bind((0, groups))
+
+    def wait(self, seconds: float | None) -> list[tuple[int, bytes]] | None:
+        """Type and body of the next messages; None when there is none for so long, an empty list when some were lost."""
+        self._kernel.settimeout(seconds)
+        try:
+            return [(kind, body) for kind, _flags, _sequence, body in _messages(self._kernel.recv(1 << 18))]
+        except socket.timeout:
+            return None
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return []
 
 
 def _packed(message: Message, number: int, *, ask: bool) -> bytes:

@@ -16,7 +16,7 @@ from .._converge import Part, Want
 from .._errors import Problem
 from .._host import files, routes, services
 from .._resource import Resource
-from .._resources import dropin, file, route_set
+from .._resources import dropin, file, route_set, unit
 from . import boot_service
 from .base import STATE, Options, Run, removal
 
@@ -35,22 +35,21 @@ PROTOCOLS_FILE = "/etc/iproute2/rt_protos.d/kubenode.conf"
 PROTOCOL = "kubenode"
 #: systemd-networkd takes routes of others away whenever it configures a link, as when it starts (networkd.conf(5), since 246).
 NETWORKD_FILE = f"{dropin.NETWORKD_SETTINGS}/90-kubenode-network.conf"
-#: The boot unit comes before the links have their addresses, which the next hops need.
+#: The boot unit comes before the links have their addresses, which the next hops need; and when a link goes down, or a network manager sets
+#: it up anew, the kernel takes the routes by it away. This unit brings them back.
 UNIT = "kubenode-network-routes.service"
 UNIT_TEXT = f"""\
 [Unit]
 Description=Routes to the pods of other nodes
 Documentation=https://github.com/kubenode/network
-Wants=network-online.target
-After=network-online.target {boot_service.UNIT}
+After={boot_service.UNIT}
 ConditionPathExists={boot_service.COMMAND}
+RequiresMountsFor={boot_service.COMMAND} {boot_service.PROGRAM} /etc/kubenode-network
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh {boot_service.COMMAND} apply
-SuccessExitStatus=3
-TimeoutStartSec=120
+ExecStart=/bin/sh {boot_service.COMMAND} watch
+Restart=always
+RestartSec=1
 
 [Install]
 WantedBy={boot_service.WANTED_BY}
@@ -95,15 +94,16 @@ def parts(options: Options, run: Run) -> list[Part]:
         if not run.document.objects(NAME, INSTANCE) and routes.own():
             run.warnings.append(f"{NAME}: there are routes of protocol {routes.OURS}, but the document does not name them; they were left alone")
         return [removal(NAME, INSTANCE, revive)]
-    if "ways" in options:
+    if "ways" in options:  # at boot, when no unit is to wait for another one
         wanted: t.Mapping[str, str] = options["ways"]
         now, waiting = _possible(wanted, run)
+        running: list[Want] = []
     else:
         now = wanted = _wanted(options, run)
-        waiting = None
+        waiting, running = None, _running(run)
     desired = {"node": options["node"], "routes": dict(wanted)}
     run.results[NAME] = {"count": len(wanted), "protocol": routes.OURS, "next_hops": len(set(wanted.values()))}
-    wants = [*_files(run), Want(route_set.RouteSet(waiting), dict(now) or None), *_unit(run)]
+    wants = [*_files(run), Want(route_set.RouteSet(waiting), dict(now) or None), *_unit(run), *running]
     return [Part(NAME, INSTANCE, desired, wants, revive)]
 
 
@@ -120,6 +120,13 @@ def _files(run: Run) -> list[Want]:
 
 def _unit(run: Run) -> list[Want]:
     return boot_service.unit_wants(UNIT, f"{HEADER}{UNIT_TEXT}", run) if services.systemd_installed() else []
+
+
+def _running(run: Run) -> list[Want]:
+    """The unit's program comes by section boot_service."""
+    planned = run.sections.get(boot_service.NAME)
+    has_program = planned[0]["state"] == "present" if planned else bool(run.document.instances(boot_service.NAME))
+    return [Want(unit.Running(UNIT), {"active": True}, last=True)] if has_program and services.systemd_runs() else []
 
 
 # What the peers mean on this node
@@ -248,4 +255,6 @@ class _Table:
 def revive(object_id: str) -> Resource:
     if object_id.startswith("routes:"):
         return route_set.RouteSet()
+    if object_id.startswith("running:"):
+        return unit.Running(object_id.partition(":")[2])
     return dropin.revive(object_id) if dropin.UNITS in object_id else file.revive(object_id)

@@ -38,6 +38,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._resources import
     sysctl,
     taken_over,
     udev,
+    unit,
 )
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins
 
@@ -68,6 +69,7 @@ SAMPLES = [
     sysctl.BrNetfilter(),
     taken_over.TakenOver("/a", "text", {**RIGHTS, "sha256": "0" * 64}),
     udev.Rules("/etc/udev/rules.d/a.rules"),
+    unit.Running("a.service"),
 ]
 
 
