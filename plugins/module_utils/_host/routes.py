@@ -235,7 +235,7 @@ class Watch:
 
 
 def _concerns(kind: int, body: bytes, links: t.AbstractSet[int]) -> bool:
-    if kind == RTM_DELROUTE:
+    if kind in (RTM_NEWROUTE, RTM_DELROUTE):
         return body[_PROTOCOL] == OURS
     if kind in (RTM_NEWADDR, RTM_DELADDR):
         return body[_ADDRESS_SCOPE] == RT_SCOPE_UNIVERSE
