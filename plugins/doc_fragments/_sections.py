@@ -623,7 +623,7 @@ options:
       - For each range of each node but this one, there is a route by the first of the node's addresses of the same family that is
         on-link here, which is in a network that this node is connected to by a link that is up, and not by the bridge of its pods.
       - Refused where there is none. The route then belongs into the router in between, and the message says which one.
-        P(kubenode.network.export_routes#playbook) prints it for several kinds of routers.
+        The playbook C(kubenode.network.export_routes) prints it for several kinds of routers.
       - A node without ranges has none yet, and gets no route. What is not in O(peers) any more loses its routes.
       - For a large cluster, the text that the filter P(kubenode.network.pack_peers#filter) makes of it, once for all nodes. It is a
         tenth as long, and Ansible looks at each value of a dictionary again for each node, which takes seconds for thousands.
