@@ -261,7 +261,7 @@ nodes:
         - start: "fd00:10:248:7::2"
           end: "fd00:10:248:7:ffff:ffff:ffff:ffff"
 peers:
-  description: All of O(nodes) with what others need to route to them: the option C(peers) of the routes to their pods.
+  description: All of O(nodes) with what others need to route to them, in one object for the option C(peers) of routes.
   returned: success
   type: dict
   contains:
