@@ -347,7 +347,9 @@ CASES = {
     "pod_routes": {
         "peers": [
             ({"peers": None}, "peers: is required when state is present (expected each node's pod_cidrs and addresses"),
-            ({"peers": "node-2"}, "argument 'peers' is of type str and we were unable to convert to dict"),
+            ({"peers": "node-2"}, "peers: 'node-2' is no dictionary of nodes (expected each node's pod_cidrs and addresses, or what filter pack_peers"),
+            ({"peers": ["node-2"]}, "peers: ['node-2'] is no dictionary of nodes"),
+            ({"peers": "eJwrSSxOTlSwVgAAE8gDDw=="}, "is no dictionary of nodes"),
             ({"peers": {"node-2": None}}, "peers.node-2: None is not a dictionary (expected pod_cidrs and addresses)"),
             (peer_with(via="192.0.2.12"), "peers.node-2.via: is not known (expected pod_cidrs and addresses)"),
             (peer_with(pod_cidrs="10.244.2.0/24"), "peers.node-2.pod_cidrs: '10.244.2.0/24' is not a list (expected a list of CIDRs)"),
