@@ -20,7 +20,7 @@ def report(parts: Sequence[str], *, times: int, pairs: int, seconds: float, host
     many seconds. hosts: how many a play has, one figure after the other. nodes: of the fleet."""
     figures: dict[str, Callable[[], Iterable[Figure]]] = {
         "whole": lambda: whole.whole(pairs),
-        "play": lambda: (figure for count in hosts for connection in play.CONNECTIONS for figure in play.plays(connection, count, times=3 if count == 1 else 1)),
+        "play": lambda: (figure for count in hosts for connection in play.CONNECTIONS for figure in play.plays(connection, count, 3 if count == 1 else 1)),
         "fleet": lambda: fleet.report(2, nodes),
         "routes": lambda: routes.report(times),
         "tasks": lambda: measure.runs_without_a_change(times),
