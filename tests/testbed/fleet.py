@@ -40,7 +40,7 @@ class Cost(NamedTuple):
 def run_site(folder: Path, hosts: dict[str, dict[str, Any]], extra: dict[str, Any] | None = None, args: tuple[str, ...] = (), *,
              forks: int = 20, timeout: float = 280) -> tuple[Play, Cost]:
     """The site playbook, for hosts (name -> variables) of the group kube_node; pod CIDRs are remembered in the folder."""
-    variables = {**_COMMON, **VARIABLES, "kubenode_network_allocations_file": str(folder / "pod-cidrs.json")}
+    variables = {**_COMMON, **VARIABLES, "kubenode_network_pod_cidr_store": str(folder / "pod-cidrs.json")}
     (folder / "inventory.json").write_text(json.dumps({"kube_node": {"hosts": hosts, "vars": variables}}))
     (folder / "vars.json").write_text(json.dumps(extra or {}))
     (folder / "ansible.cfg").write_text("[defaults]\n")

@@ -6,408 +6,229 @@
 
 """One block of each cluster CIDR for each node of a site, as kube-controller-manager's ``--allocate-node-cidrs`` does.
 
-Needs netaddr and runs on the controller. What was allocated before is an input and wins; the rest follows from it:
-the same input gives the same output, in whatever order the nodes are listed.
+What was given before is an input and wins; the rest follows from it: the same input gives the same output, in whatever order the
+nodes are listed.
 """
 
 from __future__ import annotations
 
-import bisect
+import itertools
 import re
-import sys
-import traceback
 import typing as t
 
-from .._errors import InputError, NodeError, Problem
-from .cidr import EXAMPLES, FAMILIES, LONGEST_POD_PREFIX, WIDTHS, Network, check_cidrs, parse_cidr, unfit_for_pods, usable_numbers
+from .._errors import InputError, Problem
+from .blocks import Block, address_text, overlaps, size
+from .cidr import FAMILIES, usable_numbers
+from .pools import Pool
+from .site import Site, fault_in, limited, turned
 
-# Not only ImportError: a library made for another Python fails in other ways.
-try:
-    import netaddr
-
-    NETADDR_ERROR = ""
-except Exception:  # pylint: disable=broad-except
-    NETADDR_ERROR = traceback.format_exc()
-
-NETADDR_MINIMUM = (0, 8)
-
-# kube-controller-manager's --node-cidr-mask-size-ipv4 and -ipv6.
-DEFAULT_MASK = {4: 24, 6: 64}
-
-# kube-controller-manager refuses an IPv6 node mask further than this from the cluster CIDR's (its bitmap of blocks).
-IPV6_MASK_DISTANCE = 16
-
-# With thousands of nodes one wrong mask makes thousands of problems; a person reads the first few.
-SHOWN_PROBLEMS = 10
-
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-_NAME_LENGTH = 253
+#: A cluster CIDR with less than one block in so many left is said to be nearly full.
+GROWTH = 10
 _DIGITS = re.compile(r"([0-9]+)")
 
 
+class Kept(t.NamedTuple):
+    """What is remembered of a cluster. ``ranges``: its cluster CIDRs with their node mask sizes; ``nodes``: name -> blocks;
+    ``freed``: block -> when it was given back, as a number that grows."""
+
+    ranges: list[tuple[Block, int]]
+    nodes: dict[str, list[Block]]
+    freed: dict[Block, int]
+
+
 class Allocation(t.NamedTuple):
-    """``allocations``: name -> CIDRs, of every node known, in natural order of the names.
-    ``nodes``: name -> {"pod_cidrs": [cidr], "gateways": [address], "ranges": [{"start": address, "end": address}]}, of the nodes asked for.
-    ``usage``: cluster CIDR -> {"used": blocks, "total": blocks that can be given}."""
+    """``kept``: what is to be remembered. ``usage``: cluster CIDR -> {"used", "total", "left"}, in blocks."""
 
-    allocations: dict[str, list[str]]
-    nodes: dict[str, dict[str, list[t.Any]]]
+    kept: Kept
     usage: dict[str, dict[str, int]]
+    warnings: list[str]
 
 
-class _Pool:
-    """The blocks of one cluster CIDR, by number: block 0 is the lowest."""
-
-    def __init__(self, path: str, network: netaddr.IPNetwork, mask: int) -> None:
-        self.path = path
-        self.network = network
-        self.mask = mask
-        self.version: int = network.version
-        self.first: int = network.first
-        self.shift = WIDTHS[self.version] - mask
-        self.count = 1 << (mask - network.prefixlen)
-        self.owners: dict[int, str] = {}
-        self.reserved: list[tuple[int, int]] = []
-
-    @property
-    def total(self) -> int:
-        """Blocks that can be given to nodes."""
-        return self.count - sum(last - first + 1 for first, last in self.reserved)
-
-    def number(self, network: Network) -> int:
-        """Of the block that begins where ``network``, which lies inside this cluster CIDR, begins."""
-        return (int(network.network_address) - self.first) >> self.shift
-
-    def block(self, number: int) -> netaddr.IPNetwork:
-        return netaddr.IPNetwork((self.first + (number << self.shift), self.mask), version=self.version)
-
-    def reserve(self, networks: t.Iterable[netaddr.IPNetwork]) -> None:
-        """Never give a block that shares an address with one of ``networks``."""
-        inside = [self._blocks_around(network) for network in networks if network.version == self.version and network in self.network]
-        self.reserved = [
-            ((part.first - self.first) >> self.shift, (part.last - self.first) >> self.shift) for part in netaddr.cidr_merge(inside)
-        ]
-
-    def is_reserved(self, number: int) -> bool:
-        place = bisect.bisect_right(self.reserved, (number, self.count)) - 1
-        return place >= 0 and number <= self.reserved[place][1]
-
-    def _blocks_around(self, network: netaddr.IPNetwork) -> netaddr.IPNetwork:
-        return netaddr.IPNetwork((network.first, min(network.prefixlen, self.mask)), version=self.version).cidr
-
-    def free(self) -> t.Iterator[int]:
-        """Numbers of the free blocks, lowest first. Blocks that are taken while this runs are behind it already."""
-        number = 0
-        for first, last in [*self.reserved, (self.count, self.count)]:
-            while number < first:
-                if number not in self.owners:
-                    yield number
-                number += 1
-            number = last + 1
-
-
-def require_netaddr() -> None:
-    """NodeError with what to install where, when netaddr is missing, broken or too old."""
-    if NETADDR_ERROR:
-        reason = NETADDR_ERROR.strip().rsplit("\n", 1)[-1]
-    elif _version(netaddr.__version__) < NETADDR_MINIMUM:
-        reason = f"found {netaddr.__version__}"
-    else:
-        return
-    wanted = ".".join(str(part) for part in NETADDR_MINIMUM)
-    raise NodeError(
-        f"Failed to import the required Python library (netaddr >= {wanted}) for {sys.executable}: {reason}. Pod CIDRs are computed on the"
-        " controller: delegate the task to localhost and install netaddr for the Python that runs Ansible there, or set"
-        " ansible_python_interpreter of localhost to the Python that has it."
-    )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in _DIGITS.findall(text)[:2])
-
-
-def allocate(
-    cluster_cidrs: t.Sequence[t.Mapping[str, t.Any]],
-    nodes: t.Sequence[str],
-    allocations: t.Mapping[str, t.Sequence[str]] | None = None,
-    service_cidrs: t.Sequence[str] = (),
-    reserved_cidrs: t.Sequence[str] = (),
-) -> Allocation:
-    """Blocks for ``nodes``. ``cluster_cidrs`` is one {"cidr", "node_mask_size"}, or one of each family.
-
-    * ``allocations`` (name -> CIDRs) is kept as it is, also for names that are not in ``nodes``: those blocks stay taken.
-      A node that lacks a family gets a block of that family.
-    * New nodes get the lowest free block each, in natural order of their names (``node-2`` before ``node-10``), so
-      neither the order of ``nodes`` nor of ``allocations`` matters.
-    * ``service_cidrs`` may not overlap a cluster CIDR: kube-proxy and pods would claim the same addresses.
-    * ``reserved_cidrs`` inside a cluster CIDR: no block that touches them is given out. One that overlaps an existing
-      allocation is refused, and so is reserving everything. Those elsewhere change nothing.
-
-    Time and memory grow with the number of nodes, not of blocks. InputError has all problems; NodeError: no netaddr.
-    """
-    require_netaddr()
-    pools, problems = _read_pools(cluster_cidrs)
-    # Blocks can only be judged by cluster CIDRs that are all right.
-    unknown_pools = bool(problems)
-    problems += _limit(_check_nodes(nodes), "nodes")
-    services, wrong = check_cidrs(service_cidrs, "service_cidrs")
-    problems += wrong or _check_services(pools, services)
-    reserved, wrong = check_cidrs(reserved_cidrs, "reserved_cidrs")
-    problems += wrong or _reserve(pools, reserved)
-    given: dict[str, list[int | None]] = {}
-    if not unknown_pools:
-        given, wrong = _read_allocations(pools, {} if allocations is None else allocations)
-        problems += _limit(wrong, "allocations")
-    if problems:
-        raise InputError(problems)
-    problems = _assign(pools, nodes, given)
-    if problems:
-        raise InputError(problems)
-    return _result(pools, nodes, given)
-
-
-def _limit(problems: list[Problem], path: str) -> list[Problem]:
-    more = len(problems) - SHOWN_PROBLEMS
-    return problems if more <= 0 else [*problems[:SHOWN_PROBLEMS], Problem(path, f"{more} more problems of this kind")]
-
-
-def _as_netaddr(network: Network) -> netaddr.IPNetwork:
-    return netaddr.IPNetwork((int(network.network_address), network.prefixlen), version=network.version)
-
-
-def _read_pools(cluster_cidrs: object) -> tuple[list[_Pool], list[Problem]]:
-    expected = "(expected one cluster CIDR, or one of each family)"
-    if not isinstance(cluster_cidrs, (list, tuple)) or not cluster_cidrs:
-        return [], [Problem("cluster_cidrs", f"{cluster_cidrs!r} names no cluster CIDR {expected}")]
-    pools: list[_Pool] = []
-    problems: list[Problem] = []
-    for index, entry in enumerate(cluster_cidrs):
-        pool, wrong = _read_pool(entry, f"cluster_cidrs[{index}]")
-        problems += wrong
-        if pool is None:
-            continue
-        twin = next((one for one in pools if one.version == pool.version), None)
-        if twin:
-            text = f"'{pool.network}' is a second {FAMILIES[pool.version]} CIDR, beside {twin.path} {expected}"
-            problems.append(Problem(f"{pool.path}.cidr", text))
-            continue
-        pools.append(pool)
-    return pools, problems
-
-
-def _read_pool(entry: object, path: str) -> tuple[_Pool | None, list[Problem]]:
-    if not isinstance(entry, t.Mapping):
-        return None, [Problem(path, f"{entry!r} is not a dictionary (expected cidr and node_mask_size)")]
-    network, problems = parse_cidr(entry.get("cidr"), f"{path}.cidr")
-    if network is None:
-        return None, problems
-    unfit = unfit_for_pods(network)
-    if unfit:
-        return None, [Problem(f"{path}.cidr", f"'{network}' {unfit}")]
-    mask, fault = _read_mask(entry.get("node_mask_size"), network)
-    if fault:
-        return None, [Problem(f"{path}.node_mask_size", fault)]
-    return _Pool(path, _as_netaddr(network), mask), []
-
-
-def _read_mask(value: object, network: Network) -> tuple[int, str]:
-    """The node mask size, and what is wrong with it. Absent is the default of kube-controller-manager, if that fits."""
-    shortest, longest = network.prefixlen, LONGEST_POD_PREFIX[network.version]
-    if network.version == 6:
-        longest = min(longest, shortest + IPV6_MASK_DISTANCE)
-    mask = DEFAULT_MASK[network.version] if value is None else value
-    expected = f"(expected {shortest} to {longest})"
-    if not isinstance(mask, int) or isinstance(mask, bool):
-        return 0, f"{value!r} is not an integer {expected}"
-    if shortest <= mask <= longest:
-        return mask, ""
-    shown = f"not given, and the default {mask}" if value is None else str(mask)
-    if mask < shortest:
-        return 0, f"{shown} is shorter than the prefix of {network} {expected}"
-    if mask > LONGEST_POD_PREFIX[network.version]:
-        return 0, f"{shown} leaves a node no room for a gateway and a pod {expected}"
-    return 0, f"{shown} is more than {IPV6_MASK_DISTANCE} bits longer than the prefix of {network}, which Kubernetes refuses {expected}"
-
-
-def _name_fault(name: object) -> str:
-    """Kubernetes takes DNS-1123 subdomains as names of nodes."""
-    if isinstance(name, str) and len(name) <= _NAME_LENGTH and _NAME.fullmatch(name):
-        return ""
-    return f"{name!r} is not a node name (expected at most {_NAME_LENGTH} lower case letters, digits, '-' and '.', e.g. node-1.example.org)"
-
-
-def _check_nodes(nodes: object) -> list[Problem]:
-    if not isinstance(nodes, (list, tuple)) or not nodes:
-        return [Problem("nodes", f"{nodes!r} names no node (expected a list of node names)")]
-    problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    for index, name in enumerate(nodes):
-        fault = _name_fault(name)
-        if not fault and name in seen:
-            fault = f"{name!r} is given twice (expected only nodes[{seen[name]}])"
-        if fault:
-            problems.append(Problem(f"nodes[{index}]", fault))
-            continue
-        seen[name] = index
-    return problems
-
-
-def _check_services(pools: list[_Pool], services: list[Network]) -> list[Problem]:
-    return [
-        Problem(f"service_cidrs[{index}]", f"'{service}' overlaps {pool.path}.cidr {pool.network} (expected a range that pods do not use)")
-        for index, service in enumerate(services)
-        for pool in pools
-        if _overlap(_as_netaddr(service), pool.network)
-    ]
-
-
-def _overlap(one: netaddr.IPNetwork, other: netaddr.IPNetwork) -> bool:
-    return one.version == other.version and (one in other or other in one)
-
-
-def _reserve(pools: list[_Pool], reserved: list[Network]) -> list[Problem]:
-    networks = [_as_netaddr(network) for network in reserved]
-    problems: list[Problem] = []
-    for pool in pools:
-        covering = [index for index, network in enumerate(networks) if network.version == pool.version and pool.network in network]
-        if covering:
-            text = f"'{networks[covering[0]]}' covers {pool.path}.cidr {pool.network} (expected a part of it, or a range elsewhere)"
-            problems.append(Problem(f"reserved_cidrs[{covering[0]}]", text))
-            continue
-        pool.reserve(networks)
-        if pool.total == 0:
-            text = f"{[str(network) for network in reserved]} leaves no block of {pool.path}.cidr {pool.network} (expected a part of it)"
-            problems.append(Problem("reserved_cidrs", text))
-    return problems
-
-
-def _read_allocations(pools: list[_Pool], allocations: object) -> tuple[dict[str, list[int | None]], list[Problem]]:
-    """Name -> its block number in each pool, None where it has none; the blocks are marked as taken."""
-    if not isinstance(allocations, t.Mapping):
-        return {}, [Problem("allocations", f"{allocations!r} is not a dictionary (expected node names with lists of CIDRs)")]
-    given: dict[str, list[int | None]] = {}
-    problems: list[Problem] = []
-    # In a fixed order, so that of two nodes with one block always the same one is told.
-    for name in sorted(allocations, key=str):
-        path, cidrs = f"allocations.{name}", allocations[name]
-        fault = _name_fault(name)
-        if fault:
-            problems.append(Problem(path, fault))
-        elif not isinstance(cidrs, (list, tuple)):
-            problems.append(Problem(path, f"{cidrs!r} is not a list (expected a list of CIDRs, e.g. [{EXAMPLES[4]}])"))
-        else:
-            given[name], wrong = _read_node(pools, name, cidrs, path)
-            problems += wrong
-    return given, problems
-
-
-def _read_node(pools: list[_Pool], name: str, cidrs: t.Sequence[object], path: str) -> tuple[list[int | None], list[Problem]]:
-    numbers: list[int | None] = [None] * len(pools)
-    problems: list[Problem] = []
-    order: list[int] = []
-    for index, cidr in enumerate(cidrs):
-        where = f"{path}[{index}]"
-        network, wrong = parse_cidr(cidr, where)
-        problems += wrong
-        if network is None:
-            continue
-        position = next((place for place, pool in enumerate(pools) if pool.version == network.version), None)
-        if position is None or numbers[position] is not None:
-            problems.append(Problem(where, _unwanted(pools, network, position)))
-            continue
-        fault = _block_fault(pools[position], network)
-        if fault:
-            problems.append(Problem(where, fault))
-            continue
-        numbers[position] = pools[position].number(network)
-        order.append(position)
-        problems += _take(pools[position], t.cast(int, numbers[position]), name, where)
-    if order != sorted(order):
-        # Kubernetes takes the family of a node's first CIDR as the node's primary one: turning them round is a change.
-        problems.append(Problem(path, f"{list(cidrs)!r} has another order of families than cluster_cidrs (expected the same order)"))
-    return numbers, problems
-
-
-def _unwanted(pools: list[_Pool], network: Network, position: int | None) -> str:
-    family = FAMILIES[network.version]
-    if position is None:
-        clusters = ", ".join(str(pool.network) for pool in pools)
-        return f"'{network}' is {family}, of which there is no cluster CIDR (expected a block of {clusters})"
-    return f"'{network}' is a second {family} CIDR of this node (expected one of each family)"
-
-
-def _block_fault(pool: _Pool, network: Network) -> str:
-    expected = f"(expected a /{pool.mask} of {pool.path}.cidr {pool.network})"
-    first = int(network.network_address)
-    if not pool.first <= first <= pool.network.last:
-        return f"'{network}' is not inside its cluster CIDR {expected}"
-    if network.prefixlen != pool.mask:
-        return f"'{network}' has another mask than node_mask_size {expected}"
-    if pool.is_reserved(pool.number(network)):
-        return f"'{network}' overlaps reserved_cidrs {expected[:-1]} that is not reserved)"
-    return ""
-
-
-def _take(pool: _Pool, number: int, name: str, where: str) -> list[Problem]:
-    """Blocks of one size overlap only when they are the same, so one look per block finds every overlap."""
-    owner = pool.owners.setdefault(number, name)
-    if owner == name:
-        return []
-    return [Problem(where, f"'{pool.block(number)}' is given to {owner} as well (expected one node for each block)")]
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
+def natural(name: str) -> tuple[list[str | int], str]:
     """``node-2`` before ``node-10``; the name itself decides between ``node-1`` and ``node-01``."""
     parts = _DIGITS.split(name)
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
-def _assign(pools: list[_Pool], nodes: t.Iterable[str], given: dict[str, list[int | None]]) -> list[Problem]:
-    """Fill what the nodes lack, in ``given`` and in the pools. One problem for each cluster CIDR that is too small."""
-    names = sorted(nodes, key=_natural)
-    problems: list[Problem] = []
-    for position, pool in enumerate(pools):
-        free = pool.free()
-        lacking = [name for name in names if name not in given or given[name][position] is None]
-        for done, name in enumerate(lacking):
-            number = next(free, None)
-            if number is None:
-                problems.append(_exhausted(pool, len(pool.owners) - done, lacking))
-                break
-            given.setdefault(name, [None] * len(pools))[position] = number
-            pool.owners[number] = name
-    return problems
+def allocate(site: Site, kept: Kept, others: t.Mapping[str, Kept] | None = None, *, fill: bool = True, where: str = "the store") -> Allocation:
+    """Blocks for the nodes of ``site``, given what is ``kept`` of its cluster and of the ``others`` (by name) in the same store.
+
+    * A node keeps what it has, whether it is asked for or not; ``site.remove`` gives blocks back.
+    * ``site.fixed`` takes the place of what a node has. A node that is not known yet keeps what it reports.
+    * With ``fill``, a node that lacks a family gets a block of it: one that nobody ever had, the lowest first, in natural order of the
+      names; then the one that was given back first.
+
+    Time and memory grow with the number of nodes, not of blocks. InputError has all problems; ``where`` names the store in them.
+    """
+    work = _Work(site, kept, others or {}, where)
+    work.take(fill)
+    problems = [*work.strays(), *work.conflicts()]
+    if not problems:
+        problems = work.fill() if fill else work.missing()
+    if problems:
+        raise InputError(problems)
+    return work.result()
 
 
-def _exhausted(pool: _Pool, used: int, lacking: list[str]) -> Problem:
-    names = ", ".join(lacking[:3]) + (", ..." if len(lacking) > 3 else "")
-    left = pool.total - used
+class _Work:
+    def __init__(self, site: Site, kept: Kept, others: t.Mapping[str, Kept], where: str) -> None:
+        self.site, self.kept, self.others, self.where = site, kept, others, where
+        self.nodes = {name: blocks for name, blocks in kept.nodes.items() if name not in site.remove}
+        self.given_back = {block for name in site.remove for block in kept.nodes.get(name, ())}
+        self.warnings: list[str] = []
+        self.usage: dict[str, dict[str, int]] = {}
+
+    def take(self, fill: bool) -> None:
+        """What the nodes have from elsewhere."""
+        for name, blocks in self.site.reported.items():
+            if name not in self.site.remove:
+                self.nodes.setdefault(name, blocks)
+        for name, blocks in self.site.fixed.items():
+            before = self.kept.nodes.get(name, [])
+            families = {block.version for block in blocks}
+            rest = [block for block in before if block.version not in families] if fill else []
+            gone = [block for block in before if block not in blocks and block not in rest]
+            self.nodes[name] = self._in_order([*blocks, *rest])
+            self.given_back.update(gone)
+            if gone:
+                self.warnings.append(f"pod_cidrs.{name}: {_text(blocks)} takes the place of {_text(gone)}")
+
+    def _in_order(self, blocks: list[Block]) -> list[Block]:
+        order = [pool.version for pool in self.site.pools]
+        return sorted(blocks, key=lambda block: order.index(block.version)) if order else blocks
+
+    def strays(self) -> list[Problem]:
+        """What is remembered and does not fit the cluster CIDRs."""
+        pools = self.site.pools
+        if not pools:
+            return []
+        order = [pool.version for pool in pools]
+        problems: list[Problem] = []
+        for name, blocks in self.nodes.items():
+            if name in self.site.fixed or self.kept.nodes.get(name) is not blocks:
+                continue
+            for block in blocks:
+                fault = fault_in(pools, block, block)
+                problems += [Problem(f"store: node {name}", fault)] if fault else []
+            if turned((block.version for block in blocks), order):
+                text = f"{_text(blocks)} has another order of families than cluster_cidrs (expected the same order)"
+                problems.append(Problem(f"store: node {name}", text))
+        return limited(problems, "store")
+
+    def conflicts(self) -> list[Problem]:
+        """Two nodes with an address in common, of this cluster or of another."""
+        labelled = [(block, name) for name, blocks in self.nodes.items() for block in blocks]
+        for cluster, kept in self.others.items():
+            labelled += [(block, f"{name} of cluster {cluster}") for name, blocks in kept.nodes.items() for block in blocks]
+        problems = limited([self._conflict(one, other) for one, other in overlaps(labelled)], "store")
+        return [*problems, *limited(list(self._foreign()), "cluster_cidrs")]
+
+    def _conflict(self, one: tuple[Block, str], other: tuple[Block, str]) -> Problem:
+        (wide, first), (narrow, second) = one, other
+        what = f"'{wide}' is given to {first} and to {second}" if wide == narrow else f"'{narrow}' of {second} overlaps '{wide}' of {first}"
+        for option, names in (("pod_cidrs", self.site.fixed), ("reported", self.site.reported)):
+            mine, theirs = (second, first) if second in names else (first, second)
+            if mine in names and (option == "pod_cidrs" or mine not in self.kept.nodes):
+                return Problem(f"{option}.{mine}", f"{what} (expected one node for each block; remove: [{theirs}], if that node is gone)")
+        return Problem("store", f"{what} in {self.where}, as when two branches were merged (expected one node for each block: take the line of the"
+                                " node that came last out of the file, and run again, so that it gets another)")  # fmt: skip
+
+    def _foreign(self) -> t.Iterator[Problem]:
+        """This cluster's ranges, or its nodes where it has none, among those of the others."""
+        pools = [(pool.whole, f"{pool.path}.cidr") for pool in self.site.pools]
+        mine = pools or [(block, f"pod_cidrs.{name}") for name, blocks in self.nodes.items() for block in blocks]
+        for cluster, kept in self.others.items():
+            theirs = [block for block, _mask in kept.ranges]
+            if pools and not theirs:
+                theirs = [block for blocks in kept.nodes.values() for block in blocks]
+            for block, path in mine:
+                other = next((other for other in theirs if other.overlaps(block)), None)
+                if other:
+                    yield Problem(path, f"'{block}' overlaps {other} of cluster {cluster} in {self.where} (expected a range of this cluster alone)")
+
+    def missing(self) -> list[Problem]:
+        """Where CIDRs are decided elsewhere, each node has to have one of each family."""
+        problems: list[Problem] = []
+        for name in self.site.nodes:
+            found = {block.version for block in self.site.fixed.get(name, ())}
+            families = " and ".join(FAMILIES[pool.version] for pool in self.site.pools if pool.version not in found)
+            if families or not found:
+                problems.append(Problem(f"pod_cidrs.{name}", f"has no {families} CIDR (expected one of each family)".replace("no  ", "no ")))
+        return limited(problems, "pod_cidrs")
+
+    def fill(self) -> list[Problem]:
+        names = sorted(self.site.nodes, key=natural)
+        problems: list[Problem] = []
+        for pool in self.site.pools:
+            lacking = [name for name in names if all(block.version != pool.version for block in self.nodes.get(name, ()))]
+            if lacking:
+                problems += self._fill_from(pool, lacking)
+        return problems
+
+    def _fill_from(self, pool: Pool, lacking: list[str]) -> list[Problem]:
+        taken = pool.taken(self._blocks_of(pool))
+        left = pool.count - size(taken)
+        if left < len(lacking):
+            return [_exhausted(pool, left, lacking)]
+        freed = self._freed_in(pool)
+        for name, number in zip(lacking, itertools.chain(pool.unused(taken, freed), pool.again(taken, freed))):
+            self.nodes[name] = self._in_order([*self.nodes.get(name, ()), pool.block(number)])
+        return []
+
+    def _blocks_of(self, pool: Pool) -> t.Iterator[Block]:
+        return (block for blocks in self.nodes.values() for block in blocks if block.version == pool.version)
+
+    def _freed(self) -> dict[Block, int]:
+        now = max(self.kept.freed.values(), default=0) + 1
+        return {**self.kept.freed, **dict.fromkeys(self.given_back, now)}
+
+    def _freed_in(self, pool: Pool) -> dict[int, int]:
+        """Number -> when. Blocks of another size, from before the mask was changed, stand for all that they touch."""
+        freed: dict[int, int] = {}
+        for block, when in self._freed().items():
+            if block.inside(pool.whole):
+                first, last = pool.numbers(block)
+                freed.update((number, max(when, freed.get(number, 0))) for number in range(first, last + 1))
+        return freed
+
+    def result(self) -> Allocation:
+        pools = self.site.pools
+        freed = {block: when for block, when in self._freed().items() if not any(block.inside(pool.whole) for pool in pools)}
+        for pool in pools:
+            taken = pool.taken(self._blocks_of(pool))
+            free = pool.count - size(taken)
+            self.usage[str(pool.network)] = {"used": pool.total - free, "total": pool.total, "left": free}
+            numbers = self._freed_in(pool)
+            freed.update((pool.block(number), numbers[number]) for number in pool.again(taken, numbers))
+            if free * GROWTH < pool.total:
+                self.warnings.append(f"{pool.path}.cidr: {pool.network} has {free} of {pool.total} /{pool.mask} blocks left; plan a larger cluster CIDR")
+        taken_blocks = {block for blocks in self.nodes.values() for block in blocks}
+        freed = {block: when for block, when in freed.items() if block not in taken_blocks}
+        return Allocation(Kept([(pool.whole, pool.mask) for pool in pools] or self.kept.ranges, self.nodes, freed), self.usage, self.warnings)
+
+
+def _text(blocks: t.Iterable[Block]) -> str:
+    return ", ".join(map(str, blocks))
+
+
+def _exhausted(pool: Pool, left: int, lacking: list[str]) -> Problem:
+    beyond = lacking[left:]
+    names = ", ".join(beyond[:3]) + (", ..." if len(beyond) > 3 else "")
     return Problem(
         f"{pool.path}.cidr",
-        f"'{pool.network}' has too few /{pool.mask} blocks: {used}/{pool.total} used, {left} left for {len(lacking)} new nodes: {names}"
-        " (expected a larger cluster CIDR, a longer node_mask_size, or fewer nodes)",
+        f"'{pool.network}' has too few /{pool.mask} blocks: {pool.total - left}/{pool.total} used, {left} left for {len(lacking)} new nodes, so"
+        f" {len(beyond)} do not fit: {names} (expected a larger cluster CIDR, a longer node_mask_size, or fewer nodes)",
     )
 
 
-def _result(pools: list[_Pool], nodes: t.Iterable[str], given: dict[str, list[int | None]]) -> Allocation:
-    wanted = set(nodes)
-    allocations: dict[str, list[str]] = {}
-    described: dict[str, dict[str, list[t.Any]]] = {}
-    for name in sorted(given, key=_natural):
-        blocks = [pool.block(number) for pool, number in zip(pools, given[name]) if number is not None]
-        allocations[name] = [str(block) for block in blocks]
-        if name in wanted:
-            described[name] = _describe(blocks, allocations[name])
-    usage = {str(pool.network): {"used": len(pool.owners), "total": pool.total} for pool in pools}
-    return Allocation(allocations, described, usage)
-
-
-def _describe(blocks: list[netaddr.IPNetwork], pod_cidrs: list[str]) -> dict[str, list[t.Any]]:
+def describe(blocks: t.Iterable[Block]) -> dict[str, list[t.Any]]:
+    """{"pod_cidrs": [cidr], "gateways": [address], "ranges": [{"start": address, "end": address}]}, of one node."""
+    pod_cidrs: list[str] = []
     gateways: list[str] = []
     ranges: list[dict[str, str]] = []
     for block in blocks:
-        usable = usable_numbers(block.version, block.first, block.last)
-        gateway, start, end = (str(netaddr.IPAddress(number, block.version)) for number in usable)
+        gateway, start, end = (address_text(block.version, number) for number in usable_numbers(block.version, block.first, block.last))
+        pod_cidrs.append(str(block))
         gateways.append(gateway)
         ranges.append({"start": start, "end": end})
-    return {"pod_cidrs": list(pod_cidrs), "gateways": gateways, "ranges": ranges}
+    return {"pod_cidrs": pod_cidrs, "gateways": gateways, "ranges": ranges}

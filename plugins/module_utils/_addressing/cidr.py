@@ -29,7 +29,7 @@ LONGEST_POD_PREFIX = {4: 30, 6: 126}
 # Spelled out, because the is_* properties of ipaddress differ from one Python release to the next.
 # RFC 4291 section 2.5.5. No traffic has such addresses, and tools spell them in different ways.
 _IPV4_AS_IPV6 = ((ipaddress.IPv6Network("::/96"), "IPv4-compatible"), (ipaddress.IPv6Network("::ffff:0:0/96"), "IPv4-mapped"))
-_NEVER_PODS: tuple[tuple[Network, str], ...] = (
+NEVER_PODS: tuple[tuple[Network, str], ...] = (
     (ipaddress.IPv4Network("0.0.0.0/8"), "unspecified"),
     (ipaddress.IPv4Network("127.0.0.0/8"), "loopback"),
     (ipaddress.IPv4Network("169.254.0.0/16"), "link-local"),
@@ -162,7 +162,7 @@ def unfit_for_pods(network: Network) -> str:
         return f"has no room for a gateway and a pod (expected a prefix length of at most {longest}, e.g. {example})"
     if network.prefixlen == 0:
         return f"is the whole address space (expected e.g. {example})"
-    for special, what in _NEVER_PODS:
+    for special, what in NEVER_PODS:
         if special.version == network.version and special.overlaps(network):
             return f"overlaps the {what} range {special} (expected e.g. {example})"
     return ""

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, the kubenode.network authors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Private to the collection: may change at any time.
+
+"""CIDRs as integers, for callers with a hundred thousand of them: what objects of a library cost is seconds there."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+
+from .cidr import WIDTHS, Network, parse_cidr
+
+Span = tuple[int, int]  # first and last, both of them in it
+
+
+class Block(t.NamedTuple):
+    """A CIDR. It sorts by family, then by address."""
+
+    version: int
+    first: int
+    length: int
+
+    @property
+    def last(self) -> int:
+        return self.first + (1 << (WIDTHS[self.version] - self.length)) - 1
+
+    def __str__(self) -> str:
+        return f"{address_text(self.version, self.first)}/{self.length}"
+
+    def inside(self, other: Block) -> bool:
+        return self.version == other.version and other.first <= self.first and self.length >= other.length and self.first <= other.last
+
+    def overlaps(self, other: Block) -> bool:
+        return self.version == other.version and self.first <= other.last and other.first <= self.last
+
+
+# The usual spelling of IPv4, so that most of it needs no more than this. Everything else goes to parse_cidr, which knows all the rest.
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}/(3[0-2]|[12]?[0-9])")
+
+
+def block_of(network: Network) -> Block:
+    return Block(network.version, int(network.network_address), network.prefixlen)
+
+
+def parse(text: object) -> Block | None:
+    """The block that is written so, None where that is no CIDR (``cidr.parse_cidr`` says why)."""
+    found = _IPV4.fullmatch(text) if isinstance(text, str) else None
+    if found:
+        a, b, c, d, length = map(int, found.groups())
+        first = a << 24 | b << 16 | c << 8 | d
+        return Block(4, first, length) if not first & ((1 << (32 - length)) - 1) else None
+    network, _problems = parse_cidr(text, "")
+    return block_of(network) if network else None
+
+
+def address_text(version: int, number: int) -> str:
+    if version == 4:
+        return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    return str(ipaddress.IPv6Address(number))
+
+
+def merge(spans: t.Iterable[Span]) -> list[Span]:
+    """The same numbers in the fewest spans, in their order."""
+    merged: list[Span] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def size(merged: t.Iterable[Span]) -> int:
+    return sum(last - first + 1 for first, last in merged)
+
+
+def gaps(merged: t.Iterable[Span], count: int) -> t.Iterator[int]:
+    """The numbers from 0 to ``count`` - 1 that are in none of the spans, lowest first."""
+    number = 0
+    for first, last in merged:
+        yield from range(number, min(first, count))
+        number = last + 1
+    yield from range(number, count)
+
+
+def overlaps(blocks: t.Iterable[tuple[Block, str]]) -> list[tuple[tuple[Block, str], tuple[Block, str]]]:
+    """Pairs of neighbours with an address in common, in their order: empty when no two of all the labelled blocks have one."""
+    found = []
+    before: tuple[Block, str] | None = None
+    for one in sorted(blocks):
+        if before and one[0].version == before[0].version and one[0].first <= before[0].last:
+            found.append((before, one))
+            continue  # the wider one stays for what comes next
+        before = one
+    return found
