@@ -40,6 +40,11 @@ options:
     type: list
     elements: dict
 {networks}
+  routes:
+    description:
+      - The routes to the pods of other nodes, with the options of M(kubenode.network.pod_routes).
+    type: dict
+{routes}
   boot_service:
     description:
       - What brings the node's pod network back at every boot, with the options of M(kubenode.network.boot_service).
@@ -609,6 +614,41 @@ options:
     default: present
 """
 
+    ROUTES = r"""
+options:
+  peers:
+    description:
+      - The nodes of the site, each with C(pod_cidrs), the ranges of its pods, and C(addresses), by which the other nodes reach it. As
+        M(kubenode.network.pod_cidr) returns them, once for all nodes.
+      - For each range of each node but this one, there is a route by the first of the node's addresses of the same family that is
+        on-link here, which is in a network that this node is connected to by a link that is up, and not by the bridge of its pods.
+      - Refused where there is none. The route then belongs into the router in between, and the message says which one.
+        The playbook C(kubenode.network.export_routes) prints it for several kinds of routers.
+      - A node without ranges has none yet, and gets no route. What is not in O(peers) any more loses its routes.
+      - For a large cluster, the text that the filter P(kubenode.network.pack_peers#filter) makes of it, once for all nodes. It is a
+        tenth as long, and Ansible looks at each value of a dictionary again for each node, which takes seconds for thousands.
+      - Required with O(state=present). An empty dictionary means no route.
+    type: raw
+  node:
+    description:
+      - The name of this node in O(peers), which has no route to its own pods.
+    type: str
+  state:
+    description:
+      - V(present) makes the routes, all at once, in the main table and with a protocol of their own (V(107), which C(ip route) shows as
+        V(kubenode)). A route of this protocol that is not wanted is taken away.
+      - A route of others is never touched. Where one has the same prefix, the run is refused, with the route in the message.
+      - So that systemd-networkd leaves the routes alone, V(/etc/systemd/networkd.conf.d/90-kubenode-network.conf) tells it so, where it
+        is installed. It reads that when it starts.
+      - The unit V(kubenode-network-routes.service) runs the program of M(kubenode.network.boot_service). It makes the routes at boot,
+        as soon as their links are there, and brings them back when a link went down or a network manager set it up anew. On a
+        node without systemd, its init has to run C(kubenode-network watch).
+      - V(absent) takes all of it away.
+    type: str
+    choices: [present, absent]
+    default: present
+"""
+
     BOOT_SERVICE = r"""
 options:
   python:
@@ -641,6 +681,7 @@ options:
         kubenet_bridge=_suboptions(KUBENET_BRIDGE, "kubenet_bridge"),
         masquerade=_suboptions(MASQUERADE, "masquerade"),
         networks=_suboptions(CNI_CONFIG, "networks[]"),
+        routes=_suboptions(ROUTES, "routes"),
         boot_service=_suboptions(BOOT_SERVICE, "boot_service"),
     )
 

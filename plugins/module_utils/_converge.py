@@ -284,7 +284,8 @@ def _captured(resource: Resource) -> t.Any:
 def _verify(change: Change) -> None:
     now = change.resource.read()
     if now != change.after:
-        raise NodeError(f"it was written but reads back as {json.dumps(now)} instead of {json.dumps(change.after)}")
+        said = [json.dumps(state) for state in change.resource.focus(now, change.after)]
+        raise NodeError(f"it was written but reads back as {said[0]} instead of {said[1]}")
 
 
 def _roll_back(failed: Resource, error: BaseException, steps: t.Sequence[Step]) -> t.NoReturn:

@@ -176,8 +176,9 @@ _NOT_KEPT = ("force", "program", "state")
 
 
 def _with_asked(parts: list[Part], section: Section, options: Options) -> list[Part]:
+    """What was asked for is worth knowing where the node has a choice."""
     for part in parts:
-        if part.section == section.NAME and hasattr(section, "resolved"):
+        if part.section == section.NAME and hasattr(section, "resolved") and getattr(section, "AUTO", None) != ():
             part.asked = {name: value for name, value in options.items() if value is not None and name not in _NOT_KEPT}
     return parts
 

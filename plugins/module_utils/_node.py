@@ -11,11 +11,11 @@ import typing as t
 from ._addressing import cidr
 from ._errors import InputError, Problem
 from ._execution import Opened
-from ._sections import boot_service, bridged, cni_plugins, kubenet_bridge, masquerade, networks, sysctl_bridge_nf
+from ._sections import boot_service, bridged, cni_plugins, kubenet_bridge, masquerade, networks, routes, sysctl_bridge_nf
 from ._sections.base import Options
 
 #: The sections of a node in the order in which they are applied; the networks come behind them, and LAST behind those.
-SECTIONS: tuple[t.Any, ...] = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade)
+SECTIONS: tuple[t.Any, ...] = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade, routes)
 LAST = boot_service
 
 #: The network that kubenet made, as far as the bridge does not say it already (kubenet.md section 4).

@@ -47,6 +47,8 @@ seealso:
     description: The rules for packets from pods to outside of the cluster.
   - module: kubenode.network.cni_config
     description: A network that pods get.
+  - module: kubenode.network.pod_routes
+    description: The routes to the pods of other nodes.
   - module: kubenode.network.boot_service
     description: What brings all of this back at every boot.
   - module: kubenode.network.portmap
@@ -70,6 +72,15 @@ EXAMPLES = r"""
       pod_cidrs: ["10.244.1.0/24"]
     masquerade:
       cluster_cidrs: ["10.244.0.0/16"]
+    routes:
+      node: node1
+      peers:
+        node1:
+          pod_cidrs: ["10.244.1.0/24"]
+          addresses: ["192.0.2.11"]
+        node2:
+          pod_cidrs: ["10.244.2.0/24"]
+          addresses: ["192.0.2.12"]
     boot_service: {}
 
 - name: Make what kubenet made, for dual-stack pods
@@ -120,6 +131,8 @@ EXAMPLES = r"""
     kubenet_bridge:
       state: absent
     masquerade:
+      state: absent
+    routes:
       state: absent
     boot_service:
       state: absent
@@ -521,6 +534,27 @@ masquerade:
     chains: ["iptables-nft: nat KUBENODE-MASQ", "ip6tables-nft: nat KUBENODE-MASQ"]
     adopted: []
     others: []
+routes:
+  description: The routes as they are now, or in check mode would be.
+  returned: success and the section is present
+  type: dict
+  contains:
+    count:
+      description: How many there are.
+      type: int
+      sample: 2
+    next_hops:
+      description: How many next hops they have.
+      type: int
+      sample: 2
+    protocol:
+      description: The number of their protocol.
+      type: int
+      sample: 107
+  sample:
+    count: 2
+    next_hops: 2
+    protocol: 107
 boot_service:
   description: What brings the network back.
   returned: success and the section is present

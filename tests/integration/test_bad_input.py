@@ -26,6 +26,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections import 
     masquerade,
     networks,
     portmap,
+    routes,
     sysctl_bridge_nf,
 )
 from ansible_collections.kubenode.network.plugins.modules import pod_cidr
@@ -40,6 +41,7 @@ SPECS = {
     "kubenet_bridge": kubenet_bridge.OPTIONS,
     "masquerade": masquerade.OPTIONS,
     "sysctl_bridge_nf": sysctl_bridge_nf.OPTIONS,
+    "pod_routes": routes.OPTIONS,
     "boot_service": boot_service.OPTIONS,
     "node_network": argument_spec(),
     "pod_cidr": pod_cidr.ARGUMENT_SPEC,
@@ -54,6 +56,7 @@ GOOD = {
     "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
     "masquerade": {"pod_cidrs": ["10.244.1.0/24"], "non_masquerade_cidrs": []},
     "sysctl_bridge_nf": {},
+    "pod_routes": {"node": "node-1", "peers": {"node-2": {"pod_cidrs": ["10.244.2.0/24"], "addresses": ["192.0.2.12"]}}},
     "boot_service": {"checksum": "0" * 64},
     "node_network": {
         "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True},
@@ -73,6 +76,10 @@ def bridge_with(**keys):
 
 def ipam_with(**keys):
     return bridge_with(ipam={**BRIDGE["ipam"], **keys})
+
+
+def peer_with(**keys):
+    return {"peers": {"node-2": {**GOOD["pod_routes"]["peers"]["node-2"], **keys}}}
 
 
 ARCHIVE = {"remote_src": True, "src": "/run/sources/plugins.tgz"}
@@ -264,6 +271,9 @@ CASES = {
             ({"pod_cidrs": ["10.244.1.0/24", "10.244.2.0/24"]}, "is a second IPv4 CIDR"),
             ({"pod_cidrs": ["127.0.0.0/8"]}, "overlaps the loopback range"),
             ({"pod_cidrs": ["192.0.2.0/24"]}, "pod_cidrs[0]: 192.0.2.0/24 holds 192.0.2.10/24, the node's own address on eth0"),
+            ({"pod_cidrs": ["203.0.113.0/24"]}, "203.0.113.0/24 is where this node has a route already: 203.0.113.0/24 via 192.0.2.1 dev eth0 proto boot"),
+            ({"pod_cidrs": ["203.0.112.0/22"]}, "203.0.112.0/22 is where this node has a route already: 203.0.113.0/24 via 192.0.2.1 dev eth0 proto boot"),
+            ({"pod_cidrs": ["198.18.0.0/15"]}, "(expected a range of its own for pods, or that route taken away)"),
         ],
         "mtu": [
             ({"mtu": "67"}, "mtu: '67' is not an MTU (expected auto or 68 to 65535)"),
@@ -337,6 +347,34 @@ CASES = {
         "forwarding": [({"forwarding": ["ipv5"]}, "value of forwarding must be one or more of: ipv4, ipv6")],
         "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
     },
+    "pod_routes": {
+        "peers": [
+            ({"peers": None}, "peers: is required when state is present (expected each node's pod_cidrs and addresses"),
+            ({"peers": "node-2"}, "peers: 'node-2' is no dictionary of nodes (expected each node's pod_cidrs and addresses, or what filter pack_peers"),
+            ({"peers": ["node-2"]}, "peers: ['node-2'] is no dictionary of nodes"),
+            ({"peers": "eJwrSSxOTlSwVgAAE8gDDw=="}, "is no dictionary of nodes"),
+            ({"peers": {"node-2": None}}, "peers.node-2: None is not a dictionary (expected pod_cidrs and addresses)"),
+            (peer_with(via="192.0.2.12"), "peers.node-2.via: is not known (expected pod_cidrs and addresses)"),
+            (peer_with(pod_cidrs="10.244.2.0/24"), "peers.node-2.pod_cidrs: '10.244.2.0/24' is not a list (expected a list of CIDRs)"),
+            (peer_with(pod_cidrs=["10.244.2.1/24"]), "peers.node-2.pod_cidrs[0]: '10.244.2.1/24' has host bits set (expected 10.244.2.0/24)"),
+            (peer_with(pod_cidrs=["127.0.0.0/24"]), "peers.node-2.pod_cidrs[0]: '127.0.0.0/24' overlaps the loopback range 127.0.0.0/8"),
+            (peer_with(pod_cidrs=["fd00::/64"]), "peers.node-2.addresses: has no IPv6 address by which to reach fd00::/64 (expected one of node-2's)"),
+            (peer_with(addresses=["192.0.2.12/24"]), "peers.node-2.addresses[0]: '192.0.2.12/24' is not an address (expected e.g. 192.0.2.11"),
+            (peer_with(addresses=["fe80::1"]), "peers.node-2.addresses[0]: 'fe80::1' is in the link-local range fe80::/10 (expected an address by"),
+            (peer_with(addresses=["10.244.2.9"]), "peers.node-2.addresses[0]: '10.244.2.9' is in 10.244.2.0/24, where the pods of node-2 are"),
+            ({"peers": dict.fromkeys(("node-2", "node-3"), GOOD["pod_routes"]["peers"]["node-2"])},
+             "peers.node-3.pod_cidrs[0]: '10.244.2.0/24' overlaps 10.244.2.0/24 of node-2 (expected ranges of their own for all nodes)"),
+            (peer_with(addresses=["198.51.100.2"]), "peers.node-2.addresses: 198.51.100.2 is in no network that this node is connected to by a link"),
+            (peer_with(addresses=["198.51.100.2"]), "configure in the router 192.0.2.1 a route to 10.244.2.0/24 via 198.51.100.2"),
+            (peer_with(pod_cidrs=["203.0.113.0/24"]),
+             "peers.node-2.pod_cidrs[0]: '203.0.113.0/24' has a route already that is not ours: 203.0.113.0/24 via 192.0.2.1 dev eth0 proto boot"),
+        ],
+        "node": [
+            ({**peer_with(addresses=["192.0.2.10"])}, "peers.node-2.addresses[0]: '192.0.2.10' is an address of this node itself (expected node to be"),
+            ({"node": ""}, "node: '' is not a name (expected that of this node in peers, or to leave it out)"),
+        ],
+        "state": [({"state": "gone"}, "value of state must be one of: present, absent")],
+    },
     "boot_service": {
         "python": [
             ({"python": "python3"}, "python: 'python3' is not usable (expected an absolute path without .., of letters, digits, /, ., _, + and -)"),
@@ -362,6 +400,11 @@ CASES = {
         "sysctl_bridge_nf": [({"sysctl_bridge_nf": {"forward": True}}, "Unsupported parameters")],
         "kubenet_bridge": [({"kubenet_bridge": {"pod_cidrs": ["10.244.1.0/33"]}}, "kubenet_bridge.pod_cidrs[0]: '10.244.1.0/33' is not a CIDR")],
         "masquerade": [({"masquerade": {"cluster_cidrs": ["a"]}}, "masquerade.cluster_cidrs[0]: 'a' is not a CIDR")],
+        "routes": [
+            ({"routes": {"peers": {"node-2": {"pod_cidrs": ["x"]}}}}, "routes.peers.node-2.pod_cidrs[0]: 'x' is not a CIDR"),
+            ({"routes": {"peers": {"node-2": {"pod_cidrs": ["10.244.1.128/25"], "addresses": ["192.0.2.12"]}}}},
+             "routes.peers.node-2.pod_cidrs[0]: '10.244.1.128/25' overlaps 10.244.1.0/24, the range of this node's own pods"),
+        ],
         "networks": [
             ({"networks": [{"name": "n", "plugins": [{"type": "bridge", "bridge": "cbr0", "mtu": 9000}]}], "kubenet_bridge": {
                 "pod_cidrs": ["10.244.1.0/24"], "mtu": "1400"}},

@@ -79,3 +79,21 @@ def test_an_mtu_too_small_for_ipv6_comes_and_goes(bridge_node):
     assert have(node, [IPV6], mtu="1280") == both[1:]
     assert node.module("kubenet_bridge", {"state": "absent"})["changed"]
     assert not diff_dumps(found, node.dump())
+
+
+@pytest.mark.parametrize("route", [
+    "10.0.0.0/8 via 192.0.2.1", "10.244.0.0/16 via 192.0.2.1 proto static", "10.244.1.0/24 via 192.0.2.1 table 99", "10.244.1.7 dev veth7 scope link",
+], ids=str)  # fmt: skip
+def test_a_route_beside_which_the_range_can_be(node, route):
+    """A wider one, one of another table, and one to a pod of another plugin by its own link."""
+    node.ip("link add veth7 type veth peer name other7", "link set veth7 up", f"route add {route}")
+    routes = node.dump()["routes4"]
+    assert not node.module("kubenet_bridge", {"pod_cidrs": ["10.244.1.0/24"]}).get("failed")
+    assert set(routes) <= set(node.dump()["routes4"])
+    assert not node.module("kubenet_bridge", {"pod_cidrs": ["10.244.1.0/24"]})["changed"]
+    assert not node.module("kubenet_bridge", {"state": "absent"}).get("failed")
+
+
+def test_the_bridge_that_a_kubelet_left_is_taken_over_with_its_routes(node):
+    node.ip("link add cbr0 type bridge", "link set cbr0 up", "address add 10.244.1.1/24 dev cbr0", "route add 10.244.1.128/25 dev cbr0")
+    assert not node.module("kubenet_bridge", {"pod_cidrs": ["10.244.1.0/24"]}).get("failed")

@@ -15,7 +15,8 @@ import yaml
 from testbed import Node, web
 from testbed.paths import HERE
 
-MODULES = ("cni_plugins", "cni_config", "portmap", "bandwidth", "kubenet_bridge", "masquerade", "sysctl_bridge_nf", "boot_service", "node_network")
+MODULES = ("cni_plugins", "cni_config", "portmap", "bandwidth", "kubenet_bridge", "masquerade", "sysctl_bridge_nf", "pod_routes", "boot_service",
+           "node_network")
 #: The mirror that the examples name; a server in the node takes its place.
 MIRROR = "mirror.example.com"
 #: The archive that the examples take from the play's files, and the checksum file beside it.

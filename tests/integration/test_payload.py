@@ -18,6 +18,7 @@ NEEDS = {
     "boot_service": ({"boot_service"}, {"dropin", "file"}),
     "masquerade": ({"masquerade", "firewall_backend"}, {"iptables_chain", "kubenet_rules", "masquerade_table"}),
     "sysctl_bridge_nf": ({"sysctl_bridge_nf", "directory"}, {"cni_file", "file", "sysctl", "udev"}),
+    "pod_routes": ({"routes", "boot_service"}, {"dropin", "file", "route_set", "unit"}),
     "cni_plugins": ({"cni_plugins", "plugin_source", "plugin_package"}, {"file", "package"}),
     "host_local_lease": (set(), set()),
     "cni_info": (set(), set()),
@@ -25,9 +26,9 @@ NEEDS = {
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "node_network": ({"cni_plugins", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "bridge_dedup", "bridge_pods",
-                      "masquerade", "firewall_backend", "networks", "bridged", "directory", "boot_service", "unmanaged"},
+                      "masquerade", "firewall_backend", "networks", "bridged", "directory", "routes", "boot_service", "unmanaged"},
                      {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "iptables_chain", "kubenet_rules",
-                      "masquerade_table", "package", "sysctl", "taken_over", "udev"}),
+                      "masquerade_table", "package", "route_set", "sysctl", "taken_over", "udev", "unit"}),
 }
 
 

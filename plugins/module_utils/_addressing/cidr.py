@@ -43,9 +43,9 @@ NEVER_PODS: tuple[tuple[Network, str], ...] = (
 
 # ipaddress also takes netmasks, scope ids and "/024"; Python before 3.9.5 takes "010.0.0.0" as well. Nothing that
 # reads our files (Go, the kernel's tools) does, so the spelling is checked here.
-_SPELLING = re.compile(r"[0-9A-Fa-f:.]+/(?:0|[1-9][0-9]{0,2})")
-_BARE = re.compile(r"[0-9A-Fa-f:.]+")
-_LEADING_ZERO = re.compile(r"(?:^|[.:])0[0-9]+\.|\.0[0-9]")
+SPELLING = re.compile(r"[0-9A-Fa-f:.]+/(?:0|[1-9][0-9]{0,2})")
+BARE = re.compile(r"[0-9A-Fa-f:.]+")
+LEADING_ZERO = re.compile(r"(?:^|[.:])0[0-9]+\.|\.0[0-9]")
 
 
 class Usable(t.NamedTuple):
@@ -60,7 +60,7 @@ def parse_cidr(value: object, path: str) -> tuple[Network | None, list[Problem]]
     """The network that ``value`` names, or None and what is wrong with it. Nothing is guessed or corrected."""
     if not isinstance(value, str):
         return None, [Problem(path, f"{value!r} is not a string (expected e.g. {EXAMPLES[4]})")]
-    if _SPELLING.fullmatch(value) and not _LEADING_ZERO.search(value):
+    if SPELLING.fullmatch(value) and not LEADING_ZERO.search(value):
         try:
             return ipaddress.ip_network(value), []
         except ValueError:
@@ -70,8 +70,8 @@ def parse_cidr(value: object, path: str) -> tuple[Network | None, list[Problem]]
 
 def _fault(value: str) -> str:
     """Why ``value``, which is no network, is none: a missing length, host bits, or anything else."""
-    bare = _BARE.fullmatch(value) is not None
-    if (bare or _SPELLING.fullmatch(value)) and not _LEADING_ZERO.search(value):
+    bare = BARE.fullmatch(value) is not None
+    if (bare or SPELLING.fullmatch(value)) and not LEADING_ZERO.search(value):
         try:
             address = ipaddress.ip_address(value.partition("/")[0])
             length = (24 if address.version == 4 else 64) if bare else value.partition("/")[2]
@@ -116,7 +116,7 @@ def check_hosts(values: object, path: str) -> tuple[list[Network], list[Problem]
 
 def _alone(value: object) -> object:
     """An address as the network of that address alone; anything else as it is."""
-    if not isinstance(value, str) or not _BARE.fullmatch(value) or _LEADING_ZERO.search(value):
+    if not isinstance(value, str) or not BARE.fullmatch(value) or LEADING_ZERO.search(value):
         return value
     try:
         return str(ipaddress.ip_network(value))

@@ -12,7 +12,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import read_text
-from .process import find, output, run
+from .process import find, look, output, run
 
 #: Where daemons are that nobody calls by name, so that they need not be in a PATH.
 _SYSTEMD = ("/usr/lib/systemd", "/lib/systemd")
@@ -68,6 +68,14 @@ def start_enabled(unit: str) -> None:
         output(["systemctl", "start", "--no-block", unit])
 
 
+def start(unit: str) -> None:
+    output(["systemctl", "start", unit])
+
+
+def stop(unit: str) -> None:
+    output(["systemctl", "stop", unit])
+
+
 def forget_unit(name: str) -> None:
     """Ends a unit before its file goes, or systemd would go on listing it. Not the one that this process runs in, which would end
     with it."""
@@ -76,13 +84,13 @@ def forget_unit(name: str) -> None:
 
 
 def reload_networkd() -> None:
-    if _is_active("systemd-networkd.service"):
+    if is_active("systemd-networkd.service"):
         output(["networkctl", "reload"])
 
 
 def reload_network_manager() -> None:
     """Has NetworkManager read its configuration anew; connections stay as they are."""
-    if _is_active("NetworkManager.service"):
+    if is_active("NetworkManager.service"):
         output(["nmcli", "general", "reload", "conf"])
 
 
@@ -91,5 +99,5 @@ def reload_udev() -> None:
         output(["udevadm", "control", "--reload"])
 
 
-def _is_active(unit: str) -> bool:
-    return systemd_runs() and run(["systemctl", "is-active", "--quiet", unit]).returncode == 0
+def is_active(unit: str) -> bool:
+    return systemd_runs() and look(["systemctl", "is-active", "--quiet", unit]).returncode == 0

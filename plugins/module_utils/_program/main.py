@@ -4,7 +4,7 @@
 
 # Private to the collection: may change at any time.
 
-"""The command line: ``kubenode-network status|diff|apply|confirm|revert``."""
+"""The command line: ``kubenode-network status|diff|apply|watch|confirm|revert``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .. import _transaction
 from .._document import PATH
 from .._errors import KubenodeError
 from .._undo import Undone
-from . import parts, show
+from . import parts, show, watch
 
 #: Exit codes. 2 is what argparse ends with when it is called wrongly.
 OK, ERROR, DRIFT = 0, 1, 3
@@ -59,10 +59,11 @@ def _parser(version: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|diff|apply|confirm|revert")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="status|diff|apply|watch|confirm|revert")
     texts = {
         "status": "list every part and object: ok, drift, missing or waiting, and where auto would now choose otherwise",
         "diff": "show what differs from the document, as text",
+        "watch": "bring the routes to other nodes' pods back whenever something takes them away, until it is ended",
         "apply": "make the node what the document says; what a run that died has left open is finished or undone first",
         "confirm": "keep the change that waits to be confirmed",
         "revert": "take the change back that waits to be confirmed",
@@ -71,6 +72,8 @@ def _parser(version: str) -> argparse.ArgumentParser:
         own = verbs.add_parser(verb, help=text, description=f"{text[0].upper()}{text[1:]}.")
         if verb in _ANSWERS:
             own.add_argument("run", nargs="?", help="the id of its run (default: whichever waits)")
+        if verb == "watch":
+            continue
         own.add_argument("--json", action="store_true", help="print JSON for programs")
         if verb == "apply":
             own.add_argument("--check", action="store_true", help="say what would be changed, and change nothing")
@@ -106,8 +109,13 @@ def _revert(options: argparse.Namespace) -> int:
     return DRIFT if data["stuck"] else OK
 
 
+def _watch(options: argparse.Namespace) -> int:
+    watch.watch(sys.argv[0], lambda text: _say(sys.stdout, text))
+    return OK
+
+
 _ANSWERS = {"confirm": _confirm, "revert": _revert}
-_VERBS = {"status": _compare, "diff": _compare, "apply": _compare, **_ANSWERS}
+_VERBS = {"status": _compare, "diff": _compare, "apply": _compare, "watch": _watch, **_ANSWERS}
 
 
 def _say(stream: t.TextIO | None, text: str) -> None:

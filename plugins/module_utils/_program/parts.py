@@ -19,11 +19,11 @@ from .._document import Document, Record
 from .._errors import InputError, KubenodeError, NodeError
 from .._host import process
 from .._resource import Resource, State
-from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, sysctl_bridge_nf
+from .._sections import bandwidth, boot_service, cni_plugins, kubenet_bridge, masquerade, networks, portmap, routes, sysctl_bridge_nf
 from .._sections.base import Options, Run, defaults
 
 #: The sections that can be made from the document alone, in the order in which they are applied.
-SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, boot_service)
+SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, routes, boot_service)
 
 OK, DRIFT, MISSING, WAITING, FAILED = "ok", "drift", "missing", "waiting", "failed"
 
@@ -75,6 +75,13 @@ class Report:
 TERMS = _execution.Terms("kubenode-network")
 
 
+def look_at(section: str) -> list[Look]:
+    """The parts of one section. Changes nothing."""
+    document = Document.load()
+    with process.looking():
+        return [_look_at(found, instance, document) for found, instance in _parts(document, section)]
+
+
 def look() -> Report:
     """Every part of the node's document. Changes nothing."""
     document = Document.load()
@@ -84,15 +91,15 @@ def look() -> Report:
     return Report(looks, [] if open_ is None else [open_])
 
 
-def apply() -> Report:
+def apply(only: str | None = None) -> Report:
     """Makes the node what its document says, one part after the other, each of them whole or not at all. What is not wanted
-    now is not given back: at boot it may only be late.
+    now is not given back: at boot it may only be late. ``only``: the one section to make.
 
     What one part makes may be what another waited for: a bridge's own switches come with the bridge, and the rules against
     duplicates with those switches. So there is a second round where the first changed something.
     """
     with process.ended_by_signals(), _transaction.only_writer(TERMS.name, TERMS.lock_timeout) as recovered:
-        names = _parts(Document.load())
+        names = _parts(Document.load(), only)
         first = [_apply_part(section, instance) for section, instance in names]
         if not any(look.changes for look in first):
             return Report(first, recovered.warnings)
@@ -106,8 +113,8 @@ def _joined(before: Look, after: Look) -> Look:
     return after
 
 
-def _parts(document: Document) -> list[tuple[t.Any, str]]:
-    return [(section, instance) for section in SECTIONS for instance in document.instances(section.NAME)]
+def _parts(document: Document, only: str | None = None) -> list[tuple[t.Any, str]]:
+    return [(section, instance) for section in SECTIONS if only in (None, section.NAME) for instance in document.instances(section.NAME)]
 
 
 def _run(document: Document, *, check: bool) -> Run:

@@ -14,6 +14,7 @@ from . import file
 
 UNITS = "/etc/systemd/system"
 NETWORKD = "/etc/systemd/network"
+NETWORKD_SETTINGS = "/etc/systemd/networkd.conf.d"
 NETWORK_MANAGER = "/etc/NetworkManager/conf.d"
 
 

@@ -96,7 +96,7 @@ def parts(options: Options, run: Run) -> list[Part]:
     launcher = f'#!/bin/sh\n# Written by kubenode.network.{NAME}\nexec {python} -I {PROGRAM} "$@"\n'
     wants += _file_wants(file.File(COMMAND, files.Bytes(launcher.encode())), 0o755, run)
     if desired["systemd"]:
-        wants += _unit_wants(python, run)
+        wants += unit_wants(UNIT, f"# Written by kubenode.network.{NAME}\n{UNIT_TEXT.format(python=python)}", run)
     else:
         text = f"systemd is not on this node, so nothing brings the network back after a boot (expected its init to run {COMMAND} apply"
         run.warnings.append(f"{NAME}: {text} before the container runtime starts); everything else is done")
@@ -111,11 +111,11 @@ def _file_wants(resource: file.File, mode: int, run: Run) -> list[Want]:
     return [*file.folder_wants(os.path.dirname(resource.path), run.document), Want(resource, resource.wanted(mode))]
 
 
-def _unit_wants(python: str, run: Run) -> list[Want]:
-    path = os.path.join(dropin.UNITS, UNIT)
-    text = f"# Written by kubenode.network.{NAME}\n{UNIT_TEXT.format(python=python)}"
+def unit_wants(name: str, text: str, run: Run) -> list[Want]:
+    """A unit of systemd that every boot starts."""
+    path = os.path.join(dropin.UNITS, name)
     unit = dropin.DropIn(path, files.Bytes(text.encode()))
-    link = dropin.DropIn(os.path.join(dropin.UNITS, f"{WANTED_BY}.wants", UNIT))
+    link = dropin.DropIn(os.path.join(dropin.UNITS, f"{WANTED_BY}.wants", name))
     folders = file.folder_wants(os.path.dirname(link.path), run.document)
     return [*folders, Want(unit, unit.wanted()), Want(link, {"symlink": path})]
 

@@ -239,15 +239,39 @@ def _check_node(name: str, networks: t.Sequence[t.Any], run: Run) -> None:
         run.refuse("name", f"{name!r} is already there as {_kind(link.kind)} (expected a bridge or a free name)")
         return
     for index, network in enumerate(networks):
-        for other in run.links.values():
-            for address in other.addresses if other.name != name else ():
-                if ipaddress.ip_interface(address).ip in network:
-                    ours = other.name in run.document.instances(NAME)
-                    hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
-                    text = f"{network} holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}"
-                    run.refuse(f"pod_cidrs[{index}]", text)
+        taken = _addresses_inside(name, network, run) or _routes_inside(name, network, run)  # an address comes with a route
+        for text in taken:
+            run.refuse(f"pod_cidrs[{index}]", f"{network} {text}")
     if _has_ipv6(networks):
         _check_ipv6(name, run)
+
+
+def _addresses_inside(name: str, network: t.Any, run: Run) -> list[str]:
+    texts = []
+    for other in run.links.values():
+        for address in other.addresses if other.name != name else ():
+            if ipaddress.ip_interface(address).ip in network:
+                ours = other.name in run.document.instances(NAME)
+                hint = f"; {other.name} is this collection's, take it away first (state: absent)" if ours else ""
+                texts.append(f"holds {address}, the node's own address on {other.name} (expected a range of its own for pods){hint}")
+    return texts
+
+
+def _routes_inside(name: str, network: t.Any, run: Run) -> list[str]:
+    """Routes of others to this range, or to a part of it: the bridge would take their packets, or they those of pods.
+
+    A wider route, such as that of a whole site to its router, is none, nor is one to a single pod by its own link, as other plugins
+    make them: pods that run stay reachable until they are gone.
+    """
+    links = {link.index: link for link in run.links.values()}
+    first, last = int(network.network_address), int(network.broadcast_address)
+    texts = []
+    for route in routes.others():
+        hops = [links.get(hop.link) for hop in route.hops]
+        own = all(link is not None and (link.name == name or (link.kind == "veth" and route.first == route.last)) for link in hops)
+        if not own and route.table == routes.RT_TABLE_MAIN and route.version == network.version and first <= route.first and route.last <= last:
+            texts.append(f"is where this node has a route already: {route} (expected a range of its own for pods, or that route taken away)")
+    return texts
 
 
 def _check_ipv6(name: str, run: Run) -> None:

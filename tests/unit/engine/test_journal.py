@@ -34,9 +34,11 @@ from ansible_collections.kubenode.network.plugins.module_utils._resources import
     kubenet_rules,
     masquerade_table,
     package,
+    route_set,
     sysctl,
     taken_over,
     udev,
+    unit,
 )
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins
 
@@ -61,11 +63,13 @@ SAMPLES = [
     kubenet_rules.KubenetRules("legacy", "ipv4"),
     masquerade_table.MasqueradeTable("ipv6"),
     package.Package("containernetworking-plugins", "apt"),
+    route_set.RouteSet("a link to 192.0.2.12"),
     sysctl.Sysctl("net/ipv4/ip_forward"),
     sysctl.BridgeNf("cbr0", ruled=True, made=True),
     sysctl.BrNetfilter(),
     taken_over.TakenOver("/a", "text", {**RIGHTS, "sha256": "0" * 64}),
     udev.Rules("/etc/udev/rules.d/a.rules"),
+    unit.Running("a.service"),
 ]
 
 
