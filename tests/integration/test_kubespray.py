@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from testbed import diff_dumps
 from testbed.kubespray import RELEASES, Kubespray, digits, make_archive, put_archive
 from testbed.paths import HERE
+from testbed.traffic import Server, tcp
 
 BIN_DIR = "/opt/cni/bin"
 PLUGINS = ("bridge", "host-local", "loopback", "portmap")
@@ -68,7 +70,7 @@ def test_before_the_cluster_there_are_binaries_and_kernel_settings_only(cluster,
     ({"kubespray_network": True}, "Before cluster.yml the network is made only if kube_controller_manager_allocate_node_cidrs is false"),
     ({"kube_network_plugin": "calico"}, "kube_network_plugin: 'calico' makes a pod network of its own (expected cni"),
     ({"ipv4_stack": False}, "ipv4_stack: false with ipv6_stack false leaves pods without addresses (expected one of them to be true)"),
-    ({"kube_network_node_prefix": 26}, "kubelet_max_pods: 110 is more than the 61 addresses for pods that a node gets (expected fewer, or a shorter kube_network_node_prefix"),
+    ({"kube_network_node_prefix": 26}, "kubelet_max_pods: 110 is more than the 61 addresses for pods that a node gets (expected fewer, or a shorter"),
     ({"kubelet_max_pods": 255, "ipv4_stack": "false", "ipv6_stack": "true"}, "than 120)"),
     ({"kubespray_moment": "later"}, "value of kubespray_moment must be one of: before, after, reset, got: later"),
     ({"cni_bin_owner": "nobody-here"}, "cni_plugins.owner: 'nobody-here' is no user of the node"),
@@ -160,3 +162,47 @@ def test_without_an_archive_it_is_downloaded_where_that_is_known(cluster, archiv
     assert asked[0].startswith(f"/files/{archive_served.name} ")
     assert by_proxy.rc == 2
     assert any("files.example" in line for line in asked[1:]), asked
+
+
+# The network
+
+OURS = {"kube_controller_manager_allocate_node_cidrs": False}
+DUAL = {**OURS, "ipv6_stack": True}
+
+
+def test_the_network_of_a_cluster_that_assigns_no_pod_cidrs(tmp_path, archive):
+    """Before cluster.yml: three nodes, both families, pods that reach each other by their own addresses; then one node alone; then nothing."""
+    with Kubespray(3, tmp_path) as cluster:
+        for node in cluster.nodes.values():
+            put_archive(node, archive)
+        before = {name: node.dump() for name, node in cluster.nodes.items()}
+        plays = [cluster.run(*args, kubespray_moment="before", **DUAL) for args in (["--check", "--diff"], [], [])]
+        assert [play.rc for play in plays] == [0, 0, 0], plays[0].stdout + plays[1].stdout
+        assert plays[2].changed == 0, plays[2].stdout
+        store = tmp_path / "inventory" / "mycluster" / "pod-cidrs.json"
+        known = store.read_text()
+        one = desired(cluster.nodes["node1"])
+        assert one["kubenet_bridge"]["pod_cidrs"] == ["10.233.64.0/24", "fd85:ee78:d8a6:8607::1:0/120"]
+        pods_reach_each_other(cluster)
+        broken = cluster.nodes["node2"]
+        broken.run(["ip", "route", "flush", "proto", "kubenode"])
+        untouched = cluster.nodes["node3"].dump()
+        mended = cluster.run("--limit", "node2", kubespray_moment="before", **DUAL)
+        assert (mended.rc, set(mended.stats), mended.changed) == (0, {"node2"}, 1), mended.stdout
+        assert diff_dumps(untouched, cluster.nodes["node3"].dump()) == ""
+        pods_reach_each_other(cluster)
+        assert json.loads(store.read_text()) == json.loads(known)
+        reset = cluster.run(kubespray_moment="reset", **DUAL)
+        assert reset.rc == 0, reset.stdout
+        assert [left_of(before[name], node) for name, node in cluster.nodes.items()] == [[], [], []]
+
+
+def pods_reach_each_other(cluster):
+    """Over all nodes, by their own addresses."""
+    with ExitStack() as own:
+        pods = [own.enter_context(node.pod(f"pod-{name}")) for name, node in cluster.nodes.items()]
+        for there in pods:
+            others = [pod for pod in pods if pod is not there]
+            for family in ("ip4", "ip6"):
+                with Server(there, "tcp", 80, getattr(there, family)):
+                    assert [tcp(pod, getattr(there, family), 80)["source"] for pod in others] == [getattr(pod, family) for pod in others]
