@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 from testbed import diff_dumps
-from testbed.kubespray import RELEASES, Kubespray, digits, make_archive, put_archive
+from testbed.authority import Authority
+from testbed.kube_api import KubeApi
+from testbed.kubespray import ADMIN_CONF, RELEASES, Kubespray, digits, make_archive, put_archive, put_kubeconfig
 from testbed.paths import HERE
 from testbed.traffic import Server, tcp
 
@@ -72,6 +75,7 @@ def test_before_the_cluster_there_are_binaries_and_kernel_settings_only(cluster,
     ({"ipv4_stack": False}, "ipv4_stack: false with ipv6_stack false leaves pods without addresses (expected one of them to be true)"),
     ({"kube_network_node_prefix": 26}, "kubelet_max_pods: 110 is more than the 61 addresses for pods that a node gets (expected fewer, or a shorter"),
     ({"kubelet_max_pods": 255, "ipv4_stack": "false", "ipv6_stack": "true"}, "than 120)"),
+    ({"kubelet_max_pods": 200, "ipv6_stack": True, "kube_network_node_prefix_ipv6": 121}, "200 is more than the 126 addresses"),
     ({"kubespray_moment": "later"}, "value of kubespray_moment must be one of: before, after, reset, got: later"),
     ({"cni_bin_owner": "nobody-here"}, "cni_plugins.owner: 'nobody-here' is no user of the node"),
     ({"cni_binary_checksum": "0" * 64}, "(expected sha256:" + "0" * 64 + "); it was not unpacked"),
@@ -206,3 +210,98 @@ def pods_reach_each_other(cluster):
             for family in ("ip4", "ip6"):
                 with Server(there, "tcp", 80, getattr(there, family)):
                     assert [tcp(pod, getattr(there, family), 80)["source"] for pod in others] == [getattr(pod, family) for pod in others]
+
+
+# After kubeadm
+
+ASSIGNED = {"node1": ["10.233.66.0/24", "fd85:ee78:d8a6:8607::1:300/120"], "worker-2": ["10.233.64.0/24", "fd85:ee78:d8a6:8607::1:100/120"],
+            "node3": ["10.233.69.0/24", "fd85:ee78:d8a6:8607::1:600/120"]}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def api(authority):
+    """At 127.0.0.1 of the controller, by way of kubespray's loadbalancer_apiserver."""
+    with KubeApi(authority.issue("kube-apiserver", "127.0.0.1"), authority.certificate) as server:
+        yield server
+
+
+def api_is_at(server):
+    return {"loadbalancer_apiserver": {"address": "127.0.0.1", "port": server.port}}
+
+
+def test_the_network_after_kubeadm(tmp_path, archive, authority, api):
+    """With the pod CIDRs that the API has, one of them late, and a node of another name there; the credentials go nowhere else."""
+    with Kubespray(3, tmp_path) as cluster:
+        cluster.hosts["node2"]["kube_override_hostname"] = "worker-2"
+        cluster.write_inventory()
+        nodes = cluster.nodes
+        put_kubeconfig(nodes["node1"], authority, authority.issue("kubernetes-admin"))
+        secret = nodes["node1"].read(ADMIN_CONF).split("client-key-data: ")[1].split()[0]
+        for node in nodes.values():
+            put_archive(node, archive)
+        for name, cidrs in ASSIGNED.items():
+            api.put(name, None if name == "node3" else cidrs, [nodes[name.replace("worker-", "node")].ip4, nodes[name.replace("worker-", "node")].ip6])
+        api.after(3, api.put, "node3", ASSIGNED["node3"], [nodes["node3"].ip4, nodes["node3"].ip6])
+        extra = {"ipv6_stack": True, "kubenode_network_serial": "100%", **api_is_at(api)}
+        first, second = (cluster.run(*args, **extra) for args in (["-vvv"], []))
+        assert (first.rc, first.changed, second.rc, second.changed) == (0, 3, 0, 0), first.stdout + second.stdout
+        assert {user for user, _path, _query in api.requests} == {"kubernetes-admin"}
+        assert (secret in first.stdout + first.stderr, os.listdir(tmp_path / "tmp")) == (False, [])
+        assert [desired(node)["kubenet_bridge"]["pod_cidrs"] for node in nodes.values()] == list(ASSIGNED.values())
+        pods_reach_each_other(cluster)
+        limited = cluster.run("--limit", "node3", **extra)
+        assert (limited.rc, list(limited.stats), limited.changed) == (0, ["node3"], 0), limited.stdout
+        with nodes["node3"].pod("one-that-runs"):
+            refused = cluster.run("--limit", "node3", kubespray_moment="reset", **extra)
+            assert (refused.rc, len(failures(refused))) == (2, 1), refused.stdout
+            forced = cluster.run("--limit", "node3", kubespray_moment="reset", reset_confirmation="yes", **extra)
+            assert forced.rc == 0, forced.stdout
+            assert not nodes["node3"].exists("/etc/kubenode-network/node.json")
+        assert (tmp_path / "inventory" / "mycluster" / "pod-cidrs.json").exists() is False
+
+
+def test_what_is_wrong_with_the_api_is_said_once(cluster, archive, authority, api, tmp_path):
+    node = cluster.nodes["node1"]
+    put_archive(node, archive)
+    before = node.dump()
+    extra = {**api_is_at(api), "kubespray_api_timeout": 1}
+
+    def refused(**more):
+        play = cluster.run(**{**extra, **more})
+        assert (play.rc, len(failures(play))) == (2, 1), play.stdout
+        assert os.listdir(tmp_path / "tmp") == []
+        return failures(play)[0]
+
+    expected = "(expected it there after kubeadm, or kubespray_kubeconfig with the path of one on the controller)"
+    assert refused() == f"{ADMIN_CONF}: cannot be read on node1 {expected}"
+    assert diff_dumps(before, node.dump()) == ""
+    put_kubeconfig(node, authority, authority.issue("kubernetes-admin"))
+    before = node.dump()
+    assert "'node1' is no node of https://127.0.0.1" in refused()
+    api.put("node1")
+    assert "'node1' has no pod CIDR in https://127.0.0.1" in refused()
+    api.put("node1", ["10.99.0.0/24"], [node.ip4])
+    assert "10.99.0.0/24" in refused()
+    assert "https://127.0.0.1:1" in refused(loadbalancer_apiserver={"address": "127.0.0.1", "port": 1})
+    assert "'/nowhere' is not there on the controller" in refused(kubespray_kubeconfig="/nowhere")
+    assert "host: 'not-a-url' is not the URL of an API" in refused(kubespray_api_host="not-a-url")
+    assert diff_dumps(before, node.dump()) == ""
+
+
+def test_the_copy_that_kubespray_left_on_the_controller(cluster, archive, authority, api):
+    """kubeconfig_localhost: nothing is read from the control plane, and the server is the one in the copy."""
+    node = cluster.nodes["node1"]
+    put_archive(node, archive)
+    put_kubeconfig(node, authority, authority.issue("kubernetes-admin"))
+    copy = cluster.inventory / "artifacts" / "admin.conf"
+    copy.parent.mkdir()
+    copy.write_text(node.read(ADMIN_CONF).replace("https://127.0.0.1:6443", api.url))
+    node.run(["rm", ADMIN_CONF])
+    api.put("node1", ASSIGNED["node1"][:1], [node.ip4])
+    play = cluster.run("--check", kubeconfig_localhost=True)
+    assert (play.rc, play.changed) == (0, 1), play.stdout

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from .ansible import Play, play_env, play_of
+from .authority import Authority, Pair
 from .node import Node
 from .outside import Outside
 from .paths import HERE
@@ -24,6 +26,7 @@ from .space import clean_env
 PLAYBOOK = "kubenode.network.kubespray"
 #: In place of /tmp/releases: the nodes' /tmp is that of the host.
 RELEASES = "/opt/releases"
+ADMIN_CONF = "/etc/kubernetes/admin.conf"
 #: group_vars of the inventory, by file: kubespray's names with the values that its sample gives them, and the one choice that is made.
 GROUP_VARS: dict[str, dict[str, Any]] = {
     "all/all.yml": {
@@ -63,7 +66,7 @@ class Kubespray:
         except BaseException:
             self._own.close()
             raise
-        self._write_inventory(group)
+        self.write_inventory(group=group)
 
     def _add(self, node: Node) -> None:
         self.nodes[node.name] = self._own.enter_context(node)
@@ -71,7 +74,8 @@ class Kubespray:
         self.hosts[node.name] = {"ansible_host": node.ip4, "ip": node.ip4, "ip6": node.ip6, "access_ip": node.ip4,
                                  "ansible_connection": "space", "space_pid": node.pid}
 
-    def _write_inventory(self, group: bool) -> None:
+    def write_inventory(self, *, group: bool = True) -> None:
+        """hosts.yaml and group_vars; without the group k8s_cluster, which newer releases make in each of their runs."""
         names = list(self.nodes)
         children: dict[str, Any] = {"kube_control_plane": {"hosts": {names[0]: {}}}, "kube_node": {"hosts": {name: {} for name in names}},
                                     "etcd": {"hosts": {names[0]: {}}}, "calico_rr": {"hosts": {}}}
@@ -92,7 +96,9 @@ class Kubespray:
         (self.folder / "vars.yml").write_text(yaml.safe_dump(extra))
         (self.folder / "ansible.cfg").write_text("[defaults]\n")
         (self.folder / "results").write_text("")
-        env = clean_env({**play_env(str(self.folder)), "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connections"), "PYTHONPATH": str(HERE.parent)})
+        (self.folder / "tmp").mkdir(exist_ok=True)
+        env = clean_env({**play_env(str(self.folder)), "TMPDIR": str(self.folder / "tmp"), "PYTHONPATH": str(HERE.parent),
+                         "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connections")})
         argv = [sys.executable, "-m", "ansible", "playbook", "-i", str(self.inventory / "hosts.yaml"), "-b", "-e", f"@{self.folder / 'vars.yml'}"]
         run = subprocess.run([*argv, playbook, *args], env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout)
         return play_of(run, (self.folder / "results").read_text())
@@ -105,6 +111,17 @@ class Kubespray:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def put_kubeconfig(node: Node, authority: Authority, user: Pair) -> None:
+    """What kubeadm leaves on a control plane, with the change of kubespray: the API is at its own loopback address."""
+    ca, cert, key = (base64.b64encode(path.read_bytes()).decode() for path in (authority.certificate, *user))
+    cluster = {"server": "https://127.0.0.1:6443", "certificate-authority-data": ca}
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "admin", "clusters": [{"name": "cluster.local", "cluster": cluster}],
+              "contexts": [{"name": "admin", "context": {"cluster": "cluster.local", "user": "admin"}}],
+              "users": [{"name": "admin", "user": {"client-certificate-data": cert, "client-key-data": key}}]}
+    node.run(["install", "-d", "-m", "0750", "/etc/kubernetes"])
+    node.write(ADMIN_CONF, yaml.safe_dump(config), 0o600)
 
 
 def put_archive(node: Node, archive: Path, version: str = "1.1.1", arch: str = "amd64") -> str:
