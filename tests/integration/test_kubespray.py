@@ -53,6 +53,67 @@ def left_of(before, node):
     return [line for line in diff_dumps(before, node.dump()).splitlines() if "files./etc/cni/net.d:" not in line]
 
 
+# The mapping
+
+MAPPING = """
+- hosts: cases
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: kubenode.network.kubespray, tasks_from: cluster, public: true}
+      vars: {kubespray_network: false}
+    - ansible.builtin.debug:
+        msg:
+          cidrs: "{{ __kubespray_cluster_cidrs }}"
+          services: "{{ __kubespray_service_subnets }}"
+          backend: "{{ __kubespray_backend }}"
+          owner: "{{ __kubespray_owner }}"
+          api: "{{ __kubespray_api }}"
+          proxies: "{{ __kubespray_proxy_env }}"
+          assigned: "{{ __kubespray_assigned | bool }}"
+          network: "{{ __kubespray_with_network | bool }}"
+"""
+PODS4, PODS6 = ["10.233.64.0/18", 24], ["fd85:ee78:d8a6:8607::1:0000/112", 120]
+SERVICES4, SERVICES6 = "10.233.0.0/18", "fd85:ee78:d8a6:8607::1000/116"
+OURS = {"kube_controller_manager_allocate_node_cidrs": False}
+NFTABLES = {"kube_proxy_mode": "nftables"}
+#: variables of a host -> what they mean
+CASES = (
+    ({}, {"cidrs": [PODS4], "services": [SERVICES4], "backend": "auto", "owner": "kube", "assigned": True, "network": True, "proxies": {},
+          "api": "https://203.0.113.1:6443"}),
+    ({"ipv6_stack": True}, {"cidrs": [PODS4, PODS6], "services": [SERVICES4, SERVICES6]}),
+    ({"enable_dual_stack_networks": True}, {"cidrs": [PODS4, PODS6]}),
+    ({"ipv4_stack": False, "ipv6_stack": "true"}, {"cidrs": [PODS6], "services": [SERVICES6]}),
+    ({"kube_pods_subnet": "10.0.0.0/12", "kube_network_node_prefix": 22}, {"cidrs": [["10.0.0.0/12", 22]]}),
+    ({"kube_pods_subnets": "10.1.0.0/16", "kube_service_subnets": "10.2.0.0/16"}, {"cidrs": [["10.1.0.0/16", 24]], "services": ["10.2.0.0/16"]}),
+    (NFTABLES, {"backend": "nftables"}),
+    ({**NFTABLES, "kube_proxy_remove": True}, {"backend": "auto"}),
+    ({"kube_owner": "root"}, {"owner": "root"}),
+    ({"kube_owner": "root", "cni_bin_owner": "cni"}, {"owner": "cni"}),
+    ({"http_proxy": "http://proxy.example:3128"}, {"proxies": {"http_proxy": "http://proxy.example:3128"}}),
+    ({"http_proxy": "http://x", "proxy_env": {"https_proxy": "http://y"}}, {"proxies": {"https_proxy": "http://y"}}),
+    ({"kube_apiserver_port": 8443}, {"api": "https://203.0.113.1:8443"}),
+    ({"loadbalancer_apiserver": {"address": "2001:db8::9", "port": 443}}, {"api": "https://[2001:db8::9]:443"}),
+    ({"kubespray_moment": "before"}, {"assigned": True, "network": False}),
+    ({"kubespray_moment": "before", **OURS}, {"assigned": False, "network": True}),
+    ({"kubespray_moment": "before", "kube_kubeadm_controller_extra_args": {"allocate-node-cidrs": "false"}}, {"assigned": False, "network": True}),
+    ({"kubespray_moment": "before", "kubespray_network": False, **OURS}, {"network": False}),
+    ({"kubespray_moment": "reset", "kubespray_network": True}, {"network": False}),
+)
+
+
+def test_what_kubesprays_variables_mean(cluster, tmp_path):
+    (tmp_path / "map.yml").write_text(MAPPING)
+    hosts = {f"case-{number}": {"ansible_connection": "local", "kube_network_plugin": "cni", **given} for number, (given, _means) in enumerate(CASES)}
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": {"hosts": hosts}}))
+    play = cluster.run("-i", str(tmp_path / "cases.json"), playbook=str(tmp_path / "map.yml"))
+    found = {task["host"]: task["result"]["msg"] for task in play.tasks if task["action"].endswith("debug")}
+    assert (play.rc, len(found)) == (0, len(CASES)), play.stdout
+    for number, (given, means) in enumerate(CASES):
+        said = found[f"case-{number}"]
+        said["cidrs"] = [[one["cidr"], int(one["node_mask_size"])] for one in said["cidrs"]]
+        assert {key: said[key] for key in means} == means, given
+
+
 # Before cluster.yml
 
 def test_before_the_cluster_there_are_binaries_and_kernel_settings_only(cluster, archive):
@@ -98,6 +159,56 @@ def test_kubesprays_own_checks_can_be_ignored(cluster, archive):
     assert (play.rc, play.changed) == (0, 1), play.stdout
 
 
+def test_an_inventory_without_the_group_k8s_cluster(cluster, archive):
+    """kubespray makes the group in each of its runs; without it, what group_vars/k8s_cluster say would not count."""
+    put_archive(cluster.nodes["node1"], archive)
+    cluster.write_inventory(group=False)
+    play = cluster.run("--check", kubespray_moment="before")
+    assert (play.rc, play.changed) == (0, 1), play.stdout
+    assert plugins_of(play) == sorted(PLUGINS), "from local_release_dir, which stands in group_vars/k8s_cluster"
+
+
+def result_of(play):
+    """What the module returned for the one node."""
+    return next(task["result"] for task in play.tasks if task["action"] == "kubenode.network.node_network")
+
+
+# As kubespray has them: one value follows from the other, and without facts the architecture is the first one.
+DEFAULTS = """
+cni_binary_checksums: {amd64: {1.1.1: "sha256:DIGITS", 1.0.1: "sha256:00"}, arm64: {1.1.1: "sha256:11"}}
+cni_version: "{{ (cni_binary_checksums['amd64'] | dict2items)[0].key }}"
+host_architecture: "{{ 'amd64' if ansible_architecture == 'x86_64' else ansible_architecture }}"
+image_arch: "{{ host_architecture | default('amd64') }}"
+cni_binary_checksum: "{{ cni_binary_checksums[image_arch][cni_version] }}"
+cni_download_url: "https://files.example/v{{ cni_version }}/cni-plugins-linux-{{ image_arch }}-v{{ cni_version }}.tgz"
+ipv4_stack: true
+ipv6_stack: "{{ enable_dual_stack_networks | default(false) }}"
+proxy_env: {http_proxy: "", HTTP_PROXY: "", no_proxy: ""}
+"""
+BEHIND_KUBESPRAY = """
+- hosts: k8s_cluster
+  gather_facts: false
+  roles:
+    - role: kubespray_defaults
+    - role: kubenode.network.kubespray
+"""
+
+
+def test_behind_kubesprays_defaults_in_a_play_of_its_own(cluster, archive, tmp_path):
+    node = cluster.nodes["node1"]
+    put_archive(node, archive)
+    node.run(["chmod", "0777", RELEASES])  # its checksum is known
+    defaults = tmp_path / "roles" / "kubespray_defaults" / "defaults" / "main.yml"
+    defaults.parent.mkdir(parents=True)
+    defaults.write_text(DEFAULTS.replace("DIGITS", digits(archive)))
+    (tmp_path / "play.yml").write_text(BEHIND_KUBESPRAY)
+    variables = {"kubespray_moment": "before", "kube_kubeadm_controller_extra_args": {"allocate-node-cidrs": "false"}}
+    play = cluster.run("--check", playbook=str(tmp_path / "play.yml"), **variables)
+    assert (play.rc, play.changed) == (0, 2), play.stdout
+    assert plugins_of(play) == sorted(PLUGINS)
+    assert result_of(play)["kubenet_bridge"]["pod_cidrs"] == ["10.233.64.0/24"]
+
+
 # The plugins
 
 LOOK = """
@@ -139,8 +250,8 @@ def test_which_archive_is_taken(cluster, archive, tmp_path):
 
 def plugins_of(play):
     """Names of the binaries of the one node; None when they are not managed."""
-    results = [task["result"] for task in play.tasks if task["action"] == "kubenode.network.node_network"]
-    return sorted(results[-1]["cni_plugins"]["plugins"]) if "cni_plugins" in results[-1] else None
+    result = result_of(play)
+    return sorted(result["cni_plugins"]["plugins"]) if "cni_plugins" in result else None
 
 
 def test_without_an_archive_it_is_downloaded_where_that_is_known(cluster, archive, tmp_path):
@@ -170,8 +281,7 @@ def test_without_an_archive_it_is_downloaded_where_that_is_known(cluster, archiv
 
 # The network
 
-OURS = {"kube_controller_manager_allocate_node_cidrs": False}
-DUAL = {**OURS, "ipv6_stack": True}
+DUAL = {**OURS, "ipv6_stack": True, "kubenode_network_serial": "100%"}
 
 
 def test_the_network_of_a_cluster_that_assigns_no_pod_cidrs(tmp_path, archive):
@@ -244,9 +354,10 @@ def test_the_network_after_kubeadm(tmp_path, archive, authority, api):
         secret = nodes["node1"].read(ADMIN_CONF).split("client-key-data: ")[1].split()[0]
         for node in nodes.values():
             put_archive(node, archive)
-        for name, cidrs in ASSIGNED.items():
-            api.put(name, None if name == "node3" else cidrs, [nodes[name.replace("worker-", "node")].ip4, nodes[name.replace("worker-", "node")].ip6])
-        api.after(3, api.put, "node3", ASSIGNED["node3"], [nodes["node3"].ip4, nodes["node3"].ip6])
+        joined = {name: (cidrs, [node.ip4, node.ip6]) for (name, cidrs), node in zip(ASSIGNED.items(), nodes.values(), strict=True)}
+        for name, (cidrs, addresses) in joined.items():
+            api.put(name, None if name == "node3" else cidrs, addresses)
+        api.after(3, api.put, "node3", *joined["node3"])
         extra = {"ipv6_stack": True, "kubenode_network_serial": "100%", **api_is_at(api)}
         first, second = (cluster.run(*args, **extra) for args in (["-vvv"], []))
         assert (first.rc, first.changed, second.rc, second.changed) == (0, 3, 0, 0), first.stdout + second.stdout
@@ -256,13 +367,12 @@ def test_the_network_after_kubeadm(tmp_path, archive, authority, api):
         pods_reach_each_other(cluster)
         limited = cluster.run("--limit", "node3", **extra)
         assert (limited.rc, list(limited.stats), limited.changed) == (0, ["node3"], 0), limited.stdout
-        with nodes["node3"].pod("one-that-runs"):
-            refused = cluster.run("--limit", "node3", kubespray_moment="reset", **extra)
-            assert (refused.rc, len(failures(refused))) == (2, 1), refused.stdout
-            forced = cluster.run("--limit", "node3", kubespray_moment="reset", reset_confirmation="yes", **extra)
-            assert forced.rc == 0, forced.stdout
-            assert not nodes["node3"].exists("/etc/kubenode-network/node.json")
-        assert (tmp_path / "inventory" / "mycluster" / "pod-cidrs.json").exists() is False
+        assert not (cluster.inventory / "pod-cidrs.json").exists()
+        running = nodes["node3"].pod("one-that-runs")
+        refused = cluster.run("--limit", "node3", kubespray_moment="reset")
+        assert (refused.rc, running.ip4 in failures(refused)[0]) == (2, True), refused.stdout
+        forced = cluster.run("--limit", "node3", kubespray_moment="reset", reset_confirmation="yes")
+        assert (forced.rc, nodes["node3"].exists("/etc/kubenode-network/node.json")) == (0, False), forced.stdout
 
 
 def test_what_is_wrong_with_the_api_is_said_once(cluster, archive, authority, api, tmp_path):

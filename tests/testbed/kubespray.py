@@ -53,7 +53,7 @@ GROUP_VARS: dict[str, dict[str, Any]] = {
 class Kubespray:
     """Nodes node1, node2, ... of which the first is the control plane, all of one wire. A context manager."""
 
-    def __init__(self, count: int, folder: Path, *, group: bool = True) -> None:
+    def __init__(self, count: int, folder: Path) -> None:
         self.inventory = folder / "inventory" / "mycluster"
         self.folder = folder
         self.hosts: dict[str, dict[str, Any]] = {}
@@ -66,12 +66,13 @@ class Kubespray:
         except BaseException:
             self._own.close()
             raise
-        self.write_inventory(group=group)
+        self.write_inventory()
 
     def _add(self, node: Node) -> None:
         self.nodes[node.name] = self._own.enter_context(node)
         node.write("/etc/passwd", node.read("/etc/passwd") + "kube:x:990:990::/home/kube:/usr/sbin/nologin\n")
-        self.hosts[node.name] = {"ansible_host": node.ip4, "ip": node.ip4, "ip6": node.ip6, "access_ip": node.ip4,
+        # As in a cloud: the controller has a name for the node, and the world outside another address.
+        self.hosts[node.name] = {"ansible_host": f"{node.name}.example", "ip": node.ip4, "ip6": node.ip6, "access_ip": f"203.0.113.{len(self.nodes)}",
                                  "ansible_connection": "space", "space_pid": node.pid}
 
     def write_inventory(self, *, group: bool = True) -> None:
