@@ -372,7 +372,11 @@ def test_the_network_after_kubeadm(tmp_path, archive, authority, api):
         refused = cluster.run("--limit", "node3", kubespray_moment="reset")
         assert (refused.rc, running.ip4 in failures(refused)[0]) == (2, True), refused.stdout
         forced = cluster.run("--limit", "node3", kubespray_moment="reset", reset_confirmation="yes")
-        assert (forced.rc, nodes["node3"].exists("/etc/kubenode-network/node.json")) == (0, False), forced.stdout
+        assert (forced.rc, set(document(nodes["node3"]))) == (0, {"cni_plugins", "networks"}), forced.stdout
+        running.delete()
+        nodes["node3"].run(["find", "/etc/cni", "/opt/cni", "/var/lib/cni", "-mindepth", "1", "-delete"])
+        assert [cluster.run("--limit", "node3", **extra).changed for _run in range(2)] == [1, 0], "what reset.yml deletes comes back"
+        pods_reach_each_other(cluster)
 
 
 def test_what_is_wrong_with_the_api_is_said_once(cluster, archive, authority, api, tmp_path):
