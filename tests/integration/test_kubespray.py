@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -297,6 +298,10 @@ def test_the_network_of_a_cluster_that_assigns_no_pod_cidrs(tmp_path, archive):
         known = store.read_text()
         one = desired(cluster.nodes["node1"])
         assert one["kubenet_bridge"]["pod_cidrs"] == ["10.233.64.0/24", "fd85:ee78:d8a6:8607::1:0/120"]
+        kept = [ip_network(cidr) for cidr in one["masquerade"]["non_masquerade_cidrs"]]
+        nodes = [address for node in cluster.nodes.values() for address in (node.ip4, node.ip6)]
+        for text in ("10.233.64.0/18", "10.233.0.0/18", SERVICES6, "203.0.113.1", *nodes):
+            assert any(ip_network(text).version == cidr.version and ip_network(text).subnet_of(cidr) for cidr in kept), text
         pods_reach_each_other(cluster)
         broken = cluster.nodes["node2"]
         broken.run(["ip", "route", "flush", "proto", "kubenode"])
