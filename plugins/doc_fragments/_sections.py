@@ -132,6 +132,13 @@ options:
       - An installed plugin that is taken off this list is removed, or given back as it was found.
     type: list
     elements: str
+  owner:
+    description:
+      - The user that owns the binaries and O(bin_dir), by name or number. The group of what is there already stays then.
+      - If not set, both belong to root and its group. Whoever else owns them can run programs as root on the node.
+      - For installers that own them otherwise, such as kubespray (C(cni_bin_owner)), and would change it back.
+      - Not accepted with O(package).
+    type: str
   manifest:
     description:
       - The SHA-256 of each binary by the plugin's name. Set by the action plugin, which has read the source on the controller.

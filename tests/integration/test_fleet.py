@@ -133,7 +133,7 @@ def test_a_node_that_does_not_answer_stops_the_first_allocation(tmp_path):
         play, _cost = run_site(tmp_path, hosts, args=args)
         assert (play.rc, order(play), (tmp_path / "pod-cidrs.json").exists()) == (2, [], False), play.stdout
         assert f"pod-cidrs.json is not there, and there is no answer about pod CIDRs from {silent} (expected one from all" in play.stdout
-    play, _cost = run_site(tmp_path, hosts, {"kubenode_network_rebuild": "partial", "kubenode_network_serial": "100%"})
+    play, _cost = run_site(tmp_path, hosts, {"node_network_pod_cidr_rebuild": "partial", "kubenode_network_serial": "100%"})
     assert summary(play)[0]["right"] == ["node-001", "node-003", "node-004"], play.stdout
 
 
