@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from testbed import Node
+from testbed.fleet import run_site
 from testbed.paths import CHECKOUT
 
 PEERS = {
@@ -129,3 +130,33 @@ def test_what_is_wrong_is_said(node, variables, text):
 def test_wrong_peers_are_said(node):
     play = node.playbook(CHECKOUT / "playbooks" / "export_routes.yml", {"kubenode_network_peers": {"a": {"pod_cidrs": ["10.244.1.0/24; reboot"]}}})
     assert play.rc != 0 and "peers.a.pod_cidrs[0]: '10.244.1.0/24; reboot' is not a CIDR" in play.stdout + play.stderr
+
+
+EXPORT = str(CHECKOUT / "playbooks" / "export_routes.yml")
+SITE = {
+    "node-1": {"ansible_host": "192.0.2.11", "ip6": "2001:db8::11", "node_network_pod_cidrs": ["10.244.1.0/24", "fd00:10:244:1::/64"]},
+    "node-2": {"ansible_host": "192.0.2.12", "ip6": "2001:db8::12", "node_network_pod_cidrs": ["10.244.2.0/24", "fd00:10:244:2::/64"]},
+}
+
+
+def test_the_inventory_says_who_has_what(tmp_path):
+    """No node is reached, and a limit leaves nobody out."""
+    play, _cost = run_site(tmp_path, SITE, {"node_network_pod_cidr_source": "static", "kubenode_network_export_file": str(tmp_path / "exported")}, ("--limit=node-2",), playbook=EXPORT)
+    assert play.rc == 0, play.stdout + play.stderr
+    lines = (tmp_path / "exported").read_text().splitlines()
+    assert [line for line in lines if line.startswith("ip")] == [
+        "ip route 10.244.1.0/24 192.0.2.11", "ipv6 route fd00:10:244:1::/64 2001:db8::11",
+        "ip route 10.244.2.0/24 192.0.2.12", "ipv6 route fd00:10:244:2::/64 2001:db8::12",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("extra", "text"), [
+    ({"node_network_pod_cidr_source": "allocate", "node_network_cluster_cidrs": [{"cidr": "10.240.0.0/16"}]}, ""),
+    ({"kubenode_network_hosts": "nodes"}, 'kubenode_network_hosts: "nodes" matches no host of the inventory'),
+], ids=["nothing allocated", "no such group"])  # fmt: skip
+def test_a_site_without_routes_is_said(tmp_path, extra, text):
+    hosts = {name: {"ansible_host": given["ansible_host"]} for name, given in SITE.items()}
+    play, _cost = run_site(tmp_path, hosts, extra, playbook=EXPORT)
+    text = text or "node_network_cluster_cidrs: no node has pod CIDRs yet (expected a run of kubenode.network.site"
+    assert play.rc != 0 and text in " ".join(play.stdout.split()), play.stdout + play.stderr
+    assert not (tmp_path / "pod-cidrs.json").exists()
