@@ -141,7 +141,8 @@ SITE = {
 
 def test_the_inventory_says_who_has_what(tmp_path):
     """No node is reached, and a limit leaves nobody out."""
-    play, _cost = run_site(tmp_path, SITE, {"node_network_pod_cidr_source": "static", "kubenode_network_export_file": str(tmp_path / "exported")}, ("--limit=node-2",), playbook=EXPORT)
+    given = {"node_network_pod_cidr_source": "static", "kubenode_network_export_file": str(tmp_path / "exported")}
+    play, _cost = run_site(tmp_path, SITE, given, ("--limit=node-2",), playbook=EXPORT)
     assert play.rc == 0, play.stdout + play.stderr
     lines = (tmp_path / "exported").read_text().splitlines()
     assert [line for line in lines if line.startswith("ip")] == [
