@@ -12,7 +12,7 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError
-from ansible_collections.kubenode.network.plugins.modules.pod_cidr import ARGUMENT_SPEC, REQUIRED_IF
+from ansible_collections.kubenode.network.plugins.modules.pod_cidr import ARGUMENT_SPEC, PATHS, REQUIRED_IF
 from ansible_collections.kubenode.network.plugins.plugin_utils._site import pod_cidr, store
 
 
@@ -26,6 +26,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
         result: dict[str, t.Any] = super().run(tmp, task_vars)
         _validation, given = self.validate_argument_spec(ARGUMENT_SPEC, required_if=REQUIRED_IF)
         options = {name: value for name, value in given.items() if value is not None}
+        for name in PATHS & set(self._task.args):  # those of the environment are what they are for other programs
+            if options.get(name):
+                options[name] = self._loader.path_dwim(options[name])
         try:
             found = pod_cidr.run(options, self._store(options, task_vars or {}), self._task.check_mode)
         except InputError as error:
@@ -39,7 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
     def _store(self, options: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> str | None:
         """The path of the store. CIDRs that are decided elsewhere are remembered only where that is asked for."""
         if "store" in options:
-            return str(self._loader.path_dwim(options["store"]))
+            return str(options["store"])
         if options["source"] != pod_cidr.ALLOCATE:
             return None
         folder = next(filter(None, (_folder(source) for source in task_vars.get("ansible_inventory_sources") or ())), None)

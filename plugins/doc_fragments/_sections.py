@@ -625,8 +625,10 @@ options:
       - Refused where there is none. The route then belongs into the router in between, and the message says which one.
         P(kubenode.network.export_routes#playbook) prints it for several kinds of routers.
       - A node without ranges has none yet, and gets no route. What is not in O(peers) any more loses its routes.
+      - For a large cluster, the text that the filter P(kubenode.network.pack_peers#filter) makes of it, once for all nodes. It is a
+        tenth as long, and Ansible looks at each value of a dictionary again for each node, which takes seconds for thousands.
       - Required with O(state=present). An empty dictionary means no route.
-    type: dict
+    type: raw
   node:
     description:
       - The name of this node in O(peers), which has no route to its own pods.

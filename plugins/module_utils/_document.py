@@ -22,6 +22,8 @@ SCHEMA = 1
 #: The key of the checksum of all the others. It is in the file only: who changes a part of it by hand, or loses one, does not know
 #: what a later run would give back because of it.
 SEAL = "sha256"
+#: Entries of a table that are not told one by one in a report: the routes to thousands of nodes.
+LONG = 64
 
 Record = dict[str, t.Any]
 
@@ -200,7 +202,8 @@ class DocumentFile(Resource):
         super().restore(token)
 
     def focus(self, before: State, after: State) -> tuple[State, State]:
-        """The two documents without the parts that are equal."""
+        """The two documents without the parts that are equal, and of others without their long tables, which the objects tell by
+        themselves."""
         return _without_equals(before, after), _without_equals(after, before)
 
     def describe(self, state: State) -> str:
@@ -220,10 +223,20 @@ def _brief(value: t.Any) -> str:
 
 
 def _without_equals(state: State, other: State) -> State:
-    if state is None or other is None:
-        return state
+    if state is None:
+        return None
+    other = other or {"sections": {}}
     sections = {
-        section: {name: part for name, part in instances.items() if part != other["sections"].get(section, {}).get(name)}
+        section: {name: _shortened(part) for name, part in instances.items() if part != other["sections"].get(section, {}).get(name)}
         for section, instances in state["sections"].items()
     }
     return {**state, "sections": {section: instances for section, instances in sections.items() if instances}}
+
+
+def _shortened(part: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    desired = {name: _entries(value) if isinstance(value, dict) and len(value) > LONG else value for name, value in part["desired"].items()}
+    return {**part, "desired": desired}
+
+
+def _entries(table: t.Mapping[str, t.Any]) -> str:
+    return f"{len(table)} entries, SHA-256 {hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()[:12]}"

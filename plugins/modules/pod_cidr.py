@@ -24,9 +24,11 @@ options:
     description:
       - Who decides about the CIDRs.
       - V(allocate) is this module, out of O(cluster_cidrs).
+      - V(kubernetes) is kube-controller-manager. The nodes' C(spec.podCIDRs) are read from a live API, which is waited for as long as
+        O(timeout) says, and nothing is written to the store. A message about C(pod_cidrs.NAME) is about what that node has there.
       - V(static) takes O(pod_cidrs), for example what the kubelets have as C(--pod-cidr), and allocates nothing.
     type: str
-    choices: [allocate, static]
+    choices: [allocate, kubernetes, static]
     default: allocate
   cluster:
     description:
@@ -57,7 +59,7 @@ options:
     description:
       - Names of the nodes, as Kubernetes knows them (DNS-1123 subdomains, each name once). At least one, unless there are names in
         O(remove).
-      - A node of the store that is not named here keeps its CIDRs.
+      - A node of the store, or of the API, that is not named here keeps its CIDRs.
     type: list
     elements: str
     required: true
@@ -73,6 +75,7 @@ options:
       - If not set with O(source=allocate), it is C(pod-cidrs.json) beside the inventory (the first one, if there are several), and has
         to be set where the inventory is no file. With O(source=static), CIDRs are remembered, and compared with those of other
         clusters, only if this is set.
+      - With O(source=kubernetes) it is only read, if it is set, to compare with other clusters in it.
       - Keep it with the inventory, in version control. It has one sorted line for each node, so that branches merge. What a merge can
         break, such as two nodes with one CIDR, is found by the next run, which then changes nothing and names both.
       - Runs that write it wait for each other up to a minute. A run that is killed leaves the old file or the new one.
@@ -95,6 +98,7 @@ options:
     description:
       - Addresses of the nodes, as a dictionary from node name to list of addresses. They come back in
         RV(peers), as next hops.
+      - With O(source=kubernetes), nodes that are not named here have those that the API knows as C(InternalIP).
       - It is an error when one is inside of a cluster CIDR, is the address of two nodes, or is one that nodes cannot have.
     type: dict
     default: {}
@@ -124,8 +128,56 @@ options:
     type: str
     choices: [never, complete, partial]
     default: never
+  kubeconfig:
+    description:
+      - Path of a kubeconfig on the controller, for O(source=kubernetes). A relative one is beside the playbook.
+      - If not set, the environment variable E(K8S_AUTH_KUBECONFIG), then E(KUBECONFIG), and then C(~/.kube/config). The variables can
+        name several files with C(:) between them, which count as one.
+      - None is read when neither this nor O(context) is set, and O(host) is together with O(api_key) or O(client_cert).
+    type: path
+  context:
+    description:
+      - The context of the kubeconfig, if not its current one. Or the environment variable E(K8S_AUTH_CONTEXT).
+    type: str
+  host:
+    description:
+      - URL of the Kubernetes API, in place of that in the kubeconfig. Or the environment variable E(K8S_AUTH_HOST).
+    type: str
+  api_key:
+    description:
+      - Token for the API, in place of all credentials in the kubeconfig. Or the environment variable E(K8S_AUTH_API_KEY).
+      - It, or the client certificate, has to have permission to C(list) and C(watch) the resource C(nodes).
+    type: str
+  ca_cert:
+    description:
+      - Path on the controller of the certificate of the authority that the API's is of, in PEM. Or the environment variable
+        E(K8S_AUTH_SSL_CA_CERT).
+    type: path
+  client_cert:
+    description:
+      - Path on the controller of a client certificate for the API, in PEM, in place of all credentials in the kubeconfig. Or the environment
+        variable E(K8S_AUTH_CERT_FILE).
+    type: path
+  client_key:
+    description:
+      - Path on the controller of the key of O(client_cert), in PEM, not encrypted. If not set, the key is in that file as well. Or the
+        environment variable E(K8S_AUTH_KEY_FILE).
+    type: path
+  validate_certs:
+    description:
+      - Whether the certificate of the API has to be of a known authority, and for the name in its URL. If not set, as the kubeconfig
+        says, or C(true). Or the environment variable E(K8S_AUTH_VERIFY_SSL).
+    type: bool
+  timeout:
+    description:
+      - Seconds to wait until all of O(nodes) are in the API and have pod CIDRs, with O(source=kubernetes). An API that is down or
+        overloaded is tried again as long. Wrong credentials, permissions and certificates are errors at once.
+      - V(0) asks once.
+    type: int
+    default: 60
 requirements:
   - netaddr >= 0.8 (on the controller)
+  - kubernetes >= 22.6 (on the controller, for O(source=kubernetes) alone)
 extends_documentation_fragment:
   - kubenode.network._attributes
   - kubenode.network._attributes.actiongroup_node
@@ -199,6 +251,15 @@ EXAMPLES = r"""
     service_cidrs: [10.96.0.0/12]
   run_once: true
 
+- name: Take what kube-controller-manager has given to the nodes, as soon as all have theirs
+  kubenode.network.pod_cidr:
+    source: kubernetes
+    kubeconfig: admin.conf
+    nodes: [node-1, node-2]
+    service_cidrs: [10.96.0.0/12]
+    timeout: 120
+  run_once: true
+
 - name: Make a store that was lost anew, from what the nodes say
   kubenode.network.pod_cidr:
     store: rebuilt.json
@@ -261,7 +322,7 @@ nodes:
         - start: "fd00:10:248:7::2"
           end: "fd00:10:248:7:ffff:ffff:ffff:ffff"
 peers:
-  description: All of O(nodes) with what others need to route to them: the option C(peers) of the routes to their pods.
+  description: All of O(nodes) with what others need to route to them, in one object for the option C(peers) of routes.
   returned: success
   type: dict
   contains:
@@ -338,8 +399,10 @@ problems:
       sample: "'10.244.0.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"
 """
 
+from ansible.module_utils.basic import env_fallback
+
 ARGUMENT_SPEC = {
-    "source": {"type": "str", "choices": ["allocate", "static"], "default": "allocate"},
+    "source": {"type": "str", "choices": ["allocate", "kubernetes", "static"], "default": "allocate"},
     "cluster": {"type": "str", "default": "default"},
     "cluster_cidrs": {
         "type": "list",
@@ -358,5 +421,16 @@ ARGUMENT_SPEC = {
     "pod_cidrs": {"type": "dict", "default": {}},
     "reported": {"type": "dict"},
     "rebuild": {"type": "str", "choices": ["never", "complete", "partial"], "default": "never"},
+    "kubeconfig": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_KUBECONFIG"])},
+    "context": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_CONTEXT"])},
+    "host": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_HOST"])},
+    "api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["K8S_AUTH_API_KEY"])},
+    "ca_cert": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_SSL_CA_CERT"])},
+    "client_cert": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_CERT_FILE"])},
+    "client_key": {"type": "path", "no_log": False, "fallback": (env_fallback, ["K8S_AUTH_KEY_FILE"])},
+    "validate_certs": {"type": "bool", "fallback": (env_fallback, ["K8S_AUTH_VERIFY_SSL"])},
+    "timeout": {"type": "int", "default": 60},
 }
 REQUIRED_IF = [("source", "allocate", ["cluster_cidrs"])]
+#: Options that name files of the controller. A relative one is beside the playbook.
+PATHS = {"store", "kubeconfig", "ca_cert", "client_cert", "client_key"}

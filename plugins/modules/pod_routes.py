@@ -55,6 +55,11 @@ EXAMPLES = r"""
         pod_cidrs: ["10.244.2.0/24", "fd00:10:244:2::/64"]
         addresses: ["192.0.2.12", "2001:db8:0:1::12"]
 
+- name: Make the routes of all nodes from one packed dictionary
+  kubenode.network.pod_routes:
+    node: "{{ inventory_hostname }}"
+    peers: "{{ {'node2': {'pod_cidrs': ['10.244.2.0/24'], 'addresses': ['192.0.2.12']}} | kubenode.network.pack_peers }}"
+
 - name: Take all routes away
   kubenode.network.pod_routes:
     state: absent

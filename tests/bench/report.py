@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from . import fleet, measure, play, whole
+from . import fleet, measure, play, routes, whole
 from .figure import Figure
 
-#: whole: a node in one task. play: a playbook against two others. fleet: many nodes. tasks: single modules. validation, throughput: what they
-#: say.
-PARTS = ("whole", "play", "fleet", "tasks", "validation", "throughput")
+#: whole: a node in one task. play: a playbook against two others. fleet: many nodes. routes: thousands of them. tasks: single modules.
+#: validation, throughput: what they say.
+PARTS = ("whole", "play", "fleet", "routes", "tasks", "validation", "throughput")
 
 
 def report(parts: Sequence[str], *, times: int, pairs: int, seconds: float, hosts: Sequence[int], nodes: int) -> Iterator[Figure]:
@@ -26,6 +26,8 @@ def report(parts: Sequence[str], *, times: int, pairs: int, seconds: float, host
                 yield from play.plays(connection, count, times=3 if count == 1 else 1)
     if "fleet" in parts:
         yield from fleet.report(2, nodes)
+    if "routes" in parts:
+        yield from routes.report(times)
     if "tasks" in parts:
         yield from measure.runs_without_a_change(times)
     if "validation" in parts:

@@ -17,7 +17,7 @@ CHANGING = {
                                 "replace", "rmdir", "setxattr", "symlink", "truncate", "unlink", "utime", "write", "posix_spawn", "execve", "mknod")),
     *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move", "rmtree")),
     *(f"tempfile.{name}" for name in ("mkdtemp", "mkstemp", "NamedTemporaryFile", "TemporaryDirectory")),
-    "subprocess.run", "subprocess.Popen", "pyroute2.IPRoute", "selinux.lsetfilecon",
+    "subprocess.run", "subprocess.Popen", "pyroute2.IPRoute", "rtnetlink.change", "selinux.lsetfilecon",
 }
 
 

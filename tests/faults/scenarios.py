@@ -27,24 +27,33 @@ def _macvlan(third: int) -> list[Options]:
     return [{"type": "macvlan", "master": "eth0", "mode": "bridge", "ipam": {"type": "host-local", "ranges": [[subnet]]}}]
 
 
+def _peers(*numbers: int) -> Options:
+    """Other nodes; the last one has an address that follows from their number."""
+    last = 10 + len(numbers)
+    return {f"node-{number}": {"pod_cidrs": [f"10.244.{number}.0/24", f"fd00:10:244:{number}::/64"],
+                               "addresses": [f"192.0.2.{last if number == numbers[-1] else number}", f"2001:db8:0:1::{number}"]} for number in numbers}
+
+
 PRESENT: Options = {
     "cni_plugins": {"src": "/usr/lib/cni", "remote_src": True, "plugins": ["bridge", "host-local", "loopback", "macvlan", "portmap"]},
     "sysctl_bridge_nf": {},
     "kubenet_bridge": {"pod_cidrs": PODS},
     "masquerade": {"non_masquerade_cidrs": ["10.244.0.0/16", "fd00:10:244::/48"]},
+    "routes": {"peers": _peers(102, 103, 104)},
     "networks": [{"name": "pods", "priority": 5, "plugins": BRIDGED}, {"name": "extra", "priority": 30, "plugins": _macvlan(1)}],
 }
 CHANGED: Options = {
     **PRESENT,
     "kubenet_bridge": {"pod_cidrs": PODS, "mtu": "1400"},
     "masquerade": {"non_masquerade_cidrs": ["10.244.0.0/15", "fd00:10:244::/47"]},
+    "routes": {"peers": _peers(103, 104, 105, 106)},
     "networks": [
         {"name": "pods", "priority": 5, "plugins": BRIDGED},
         {"name": "extra", "state": "absent", "priority": 30},
         {"name": "more", "priority": 40, "plugins": _macvlan(2)},
     ],
 }
-SECTIONS = ("cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "boot_service")
+SECTIONS = ("cni_plugins", "sysctl_bridge_nf", "kubenet_bridge", "masquerade", "routes", "boot_service")
 ABSENT: Options = {
     **{name: {"state": "absent"} for name in SECTIONS},
     "networks": [{"name": name, "state": "absent", "priority": priority} for name, priority in (("pods", 5), ("extra", 30), ("more", 40))],

@@ -18,6 +18,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import tarfile
 import types
@@ -42,6 +43,8 @@ from ansible_collections.kubenode.network.plugins.module_utils._host import (
     packages,
     plugins,
     process,
+    routes,
+    rtnetlink,
     services,
     sysctls,
 )
@@ -84,6 +87,10 @@ FAULTS = {
     "netlink": [
         *(Fault(errno.errorcode[number], lambda number=number: NetlinkError(number, os.strerror(number))) for number in OF_NETLINK),
         Fault("ENOBUFS", lambda: OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))),
+    ],
+    "rtnetlink": [
+        *(Fault(errno.errorcode[number], lambda number=number: OSError(number, os.strerror(number))) for number in (errno.ENOBUFS, errno.EPERM)),
+        Fault("refused", lambda: errno.ENETUNREACH),
     ],
 }
 
@@ -159,6 +166,32 @@ class Netlink:
     addr = link
 
 
+class Kernel:
+    """A socket to the kernel that takes every change, or refuses the first of those that were sent."""
+
+    def __init__(self, injector: Injector) -> None:
+        injector.hit("rtnetlink", "socket")
+        self._injector, self._sent = injector, []
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def setsockopt(self, *_: int) -> None:
+        pass
+
+    def send(self, data: bytes) -> None:
+        self._injector.hit("rtnetlink", "send")
+        self._sent = [sequence for _kind, _flags, sequence, _body in rtnetlink._messages(data)]
+
+    def recv(self, _size: int) -> bytes:
+        refused = self._injector.hit("rtnetlink", "recv")
+        answers = [*([(self._sent[0], -refused)] if refused else []), (self._sent[-1], 0)]
+        return b"".join(rtnetlink.HEADER.pack(20, rtnetlink.NLMSG_ERROR, 0, number, 0) + struct.pack("=i", error) for number, error in answers)
+
+
 def inject(monkeypatch: pytest.MonkeyPatch, injector: Injector) -> None:
     for name in OF_OS:
         monkeypatch.setattr(os, name, _failing(injector, name, getattr(os, name)))
@@ -174,6 +207,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, injector: Injector) -> None:
     monkeypatch.setattr(builtins, "open", opening)
     monkeypatch.setattr(subprocess, "Popen", functools.partial(Started, injector))
     monkeypatch.setattr(links, "_netlink", lambda: Netlink(injector))
+    monkeypatch.setattr(rtnetlink, "_opened", lambda: Kernel(injector))
 
 
 def _failing(injector: Injector, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -390,11 +424,15 @@ CASES: dict[str, Case] = {
     "process.output": Case(lambda _folder: process.output(["program"]), "program"),
     "process.pipe": Case(lambda folder: process.pipe([["first"], ["second"]], cwd=folder), "first|second"),
     "process.run": Case(lambda _folder: process.run(["program"]), "program"),
+    "routes.change_own": Case(lambda _folder: routes.change_own({"10.244.2.0/24": "192.0.2.12"}, {}, []), "10.244.2.0/24|the routes"),
     "services.forget_unit": Case(lambda _folder: services.forget_unit("x.service"), "systemctl"),
+    "services.is_active": Case(lambda _folder: services.is_active("x.service"), "systemctl"),
     "services.reload_network_manager": Case(lambda _folder: services.reload_network_manager(), "nmcli|systemctl"),
     "services.reload_networkd": Case(lambda _folder: services.reload_networkd(), "networkctl|systemctl"),
     "services.reload_systemd": Case(lambda _folder: services.reload_systemd(), "systemctl"),
     "services.reload_udev": Case(lambda _folder: services.reload_udev(), "udevadm"),
+    "services.start": Case(lambda _folder: services.start("x.service"), "systemctl"),
+    "services.stop": Case(lambda _folder: services.stop("x.service"), "systemctl"),
     "services.start_enabled": Case(lambda _folder: services.start_enabled("x.service"), "systemctl"),
     "services.start_detached": Case(lambda _folder: services.start_detached(["guard"], "x.service"), "guard|systemd-run"),
     "sysctls.load_module": Case(lambda _folder: sysctls.load_module("br_netfilter"), "modprobe"),

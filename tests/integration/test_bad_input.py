@@ -29,7 +29,6 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections import 
     routes,
     sysctl_bridge_nf,
 )
-from ansible_collections.kubenode.network.plugins.modules import pod_cidr
 from testbed import Node, diff_dumps
 
 BRIDGE = {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipam": {"type": "host-local", "subnet": "10.244.0.0/16"}}
@@ -44,7 +43,6 @@ SPECS = {
     "pod_routes": routes.OPTIONS,
     "boot_service": boot_service.OPTIONS,
     "node_network": argument_spec(),
-    "pod_cidr": pod_cidr.ARGUMENT_SPEC,
     "host_local_lease": _leases.OPTIONS,
     "cni_info": info.OPTIONS,
 }
@@ -64,7 +62,6 @@ GOOD = {
         "kubenet_bridge": {"pod_cidrs": ["10.244.1.0/24"]},
         "masquerade": {"non_masquerade_cidrs": []},
     },
-    "pod_cidr": {"cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "nodes": ["node-1", "node-2"]},
     "host_local_lease": {"network": "ours", "sandboxes": []},
     "cni_info": {},
 }
@@ -350,7 +347,9 @@ CASES = {
     "pod_routes": {
         "peers": [
             ({"peers": None}, "peers: is required when state is present (expected each node's pod_cidrs and addresses"),
-            ({"peers": "node-2"}, "argument 'peers' is of type str and we were unable to convert to dict"),
+            ({"peers": "node-2"}, "peers: 'node-2' is no dictionary of nodes (expected each node's pod_cidrs and addresses, or what filter pack_peers"),
+            ({"peers": ["node-2"]}, "peers: ['node-2'] is no dictionary of nodes"),
+            ({"peers": "eJwrSSxOTlSwVgAAE8gDDw=="}, "is no dictionary of nodes"),
             ({"peers": {"node-2": None}}, "peers.node-2: None is not a dictionary (expected pod_cidrs and addresses)"),
             (peer_with(via="192.0.2.12"), "peers.node-2.via: is not known (expected pod_cidrs and addresses)"),
             (peer_with(pod_cidrs="10.244.2.0/24"), "peers.node-2.pod_cidrs: '10.244.2.0/24' is not a list (expected a list of CIDRs)"),
@@ -427,20 +426,6 @@ CASES = {
              "networks[0].foreign: refuse, but in /etc/cni/net.d 15-there.conflist sorts before 18-n.conflist"),
         ],
         "force": [({"force": "perhaps"}, "argument 'force' is of type str and we were unable to convert to bool")],
-    },
-    "pod_cidr": {
-        "cluster_cidrs": [
-            ({"cluster_cidrs": [{"cidr": "10.244.0.0/33"}]}, "cluster_cidrs[0].cidr: '10.244.0.0/33' is not a CIDR"),
-            ({"cluster_cidrs": [{"cidr": "10.244.0.0/16", "node_mask_size": 8}]}, "cluster_cidrs[0].node_mask_size: 8"),
-            ({"cluster_cidrs": [{"cidr": "10.244.0.0/24"}]}, "nodes: "),
-        ],
-        "nodes": [({"nodes": ["Node_1"]}, "nodes[0]: 'Node_1'"), ({"nodes": ["a", "a"]}, "nodes[1]: 'a' is given twice")],
-        "allocations": [
-            ({"allocations": {"node-1": ["10.245.0.0/24"]}}, "allocations.node-1[0]: '10.245.0.0/24'"),
-            ({"allocations": {"node-1": ["10.244.0.0/24"], "x": ["10.244.0.0/24"]}}, "allocations"),
-        ],
-        "service_cidrs": [({"service_cidrs": ["10.244.128.0/17"]}, "service_cidrs[0]: '10.244.128.0/17'")],
-        "reserved_cidrs": [({"reserved_cidrs": ["10.244.0.1/24"]}, "reserved_cidrs[0]: '10.244.0.1/24' has host bits set")],
     },
     "host_local_lease": {
         "network": [

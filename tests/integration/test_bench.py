@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import history, measure, whole
+from bench import history, measure, routes, whole
 from bench.figure import Figure, low
 from bench.report import report
 from testbed import Node
@@ -31,6 +31,12 @@ def test_the_benchmark_of_a_whole_node_says_its_figures():
     assert len(measured) == 10
     assert all(figures[name].value > 0 for name in measured)
     assert figures["whole node without a change, memory"].met
+
+
+def test_the_benchmark_of_routes_says_its_figures():
+    figures = [*routes.on_node(1, count=300), *routes.on_controller(1, count=300)]
+    assert all(figure.value > 0 for figure in figures if "above ping" not in figure.what and "CPU" not in figure.what)
+    assert [figure.value for figure in figures if figure.what.endswith("routes that change")] == [1, 1]
 
 
 @pytest.fixture(scope="module")

@@ -22,14 +22,14 @@ def order(play):
 
 
 def batches(play):
-    """Names of the nodes of each batch: before each, and before all, there is the task that learns the inventory."""
-    found = []
+    """Names of the nodes of each batch, which are all done before there is another task."""
+    found, before = [], ""
     for task in play.tasks:
-        if task["task"].endswith("Learn the addresses of the cluster's nodes from the inventory"):
-            found.append(set())
-        elif task["action"] == MODULE:
+        if task["action"] == MODULE:
+            found += [] if before == MODULE else [set()]
             found[-1].add(task["host"])
-    return [batch for batch in found if batch]
+        before = task["action"]
+    return found
 
 
 def summary(play):
@@ -77,7 +77,7 @@ def test_bad_nodes_leave_the_others_right_and_are_named(tmp_path):
         fleet.damage("node-018")
         before = {name: fleet.nodes[name].dump() for name in bad}
         # A first run: what the dead one has is not known, and it has nothing.
-        play, _cost = fleet.site({"kubenode_network_canary": "node-007", "kubenode_network_rebuild": "partial"})
+        play, _cost = fleet.site({"kubenode_network_canary": "node-007", "node_network_pod_cidr_rebuild": "partial"})
         good = [name for name in fleet.nodes if name not in bad]
         assert [len(batch) for batch in batches(play)] == [1, 2, 6, 11], play.stdout
         assert order(play)[0] == "node-007"
@@ -128,9 +128,8 @@ def test_batches_grow_and_the_limit_holds(tmp_path):
 @pytest.mark.parametrize("pattern, nodes", [
     ("kube_node:!node-001", ["node-003", "node-002", "node-004"]),
     ("node-004,kube_node,!node-002", ["node-003", "node-004", "node-001"]),
-    ("gone", []),
 ])
-def test_the_canary_comes_first_in_any_pattern_and_only_from_it(tmp_path, pattern, nodes):
+def test_the_canary_comes_first_in_any_pattern(tmp_path, pattern, nodes):
     play, _cost = run_site(tmp_path, stubs(4), {"kubenode_network_canary": "node-003", "kubenode_network_hosts": pattern})
     assert (play.rc, play.stderr.count("is no node")) == (0, 0), play.stdout
     assert order(play)[:1] == nodes[:1] and sorted(order(play)) == sorted(nodes)
@@ -139,7 +138,7 @@ def test_the_canary_comes_first_in_any_pattern_and_only_from_it(tmp_path, patter
 @pytest.mark.parametrize("extra, message", [
     ({"kubenode_network_canary": "node-009"}, 'kubenode_network_canary: "node-009" is no node (expected a host of kube_node)'),
     ({"kubenode_network_canary": "kube_node"}, 'kubenode_network_canary: "kube_node" is no node (expected a host of kube_node)'),
-    ({"kubenode_network_cluster_cidrs": [{"cidr": "10.240.0.0/33"}]}, "'10.240.0.0/33' is not a CIDR"),
+    ({"node_network_cluster_cidrs": [{"cidr": "10.240.0.0/33"}]}, "'10.240.0.0/33' is not a CIDR"),
 ])
 def test_what_is_wrong_for_all_is_said_once(tmp_path, extra, message):
     play, _cost = run_site(tmp_path, stubs(3), extra)
@@ -148,3 +147,11 @@ def test_what_is_wrong_for_all_is_said_once(tmp_path, extra, message):
     assert order(play) == []
     assert re.search(r"(?m)^stopped before the first node: .*" + re.escape(message), text), play.stdout
     assert summary(play)[0] == {"not tried": ["node-001", "node-002", "node-003"]}
+
+
+@pytest.mark.parametrize("args", [(), ("--limit", "node-001")], ids=["all", "limit"])
+def test_a_pattern_without_a_node_is_an_error(tmp_path, args):
+    play, _cost = run_site(tmp_path, stubs(2), {"kubenode_network_hosts": "kube-node"}, args)
+    assert play.rc != 0 and play.tasks == []
+    message = 'kubenode_network_hosts: "kube-node" matches no host of the inventory (expected the group of the nodes)'
+    assert message in " ".join(play.stderr.split()), play.stdout + play.stderr

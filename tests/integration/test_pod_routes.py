@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import pytest
-from testbed import Node, diff_dumps
+from testbed import ModuleCrash, Node, diff_dumps, program, wait_for
 from testbed.paths import link_collection
 
+PROGRAM = "/usr/local/lib/kubenode-network/kubenode-network.pyz"
 #: Of the addresses that nodes have on their common network, where a new one begins with .10 and ::10.
 ADDRESSES = {"node-1": ["192.0.2.10", "2001:db8:0:1::10"], "node-2": ["192.0.2.12", "2001:db8:0:1::12"], "node-3": ["192.0.2.13", "2001:db8:0:1::13"]}
 CIDRS = {name: [f"10.244.{name[-1]}.0/24", f"fd00:10:244:{name[-1]}::/64"] for name in ADDRESSES}
@@ -268,3 +270,117 @@ def test_when_a_later_change_fails_the_routes_are_as_they_were(node, there):
     result = node.module("pod_routes", {"node": "node-1", "peers": PEERS})
     assert "kubenode-network-routes.service could not be changed" in result["msg"] and "put back, the node is as it was" in result["msg"]
     assert not diff_dumps(before, node.dump())
+
+
+def test_a_run_that_is_killed_anywhere_is_undone_or_finished_by_the_next_one(node):
+    """Each run puts files in place, among them the journal, and the document behind the routes."""
+    bare, killed = node.dump(), 0
+    for number in range(1, 20):
+        prefix = ("strace", "-f", "-o", "/dev/null", "-e", "trace=rename", "-e", f"inject=rename:signal=SIGKILL:when={number}")
+        try:
+            node.module("pod_routes", {"node": "node-1", "peers": PEERS}, prefix=prefix)
+        except ModuleCrash:
+            killed += 1
+        else:
+            break
+        run(node, without("node-2"))
+        assert ours(node) == of("node-3")
+        run(node, state="absent")
+        assert not diff_dumps(bare, node.dump())
+    assert killed >= 6
+
+
+# Without a controller
+
+
+@pytest.fixture
+def served(node):
+    """A node with the program and routes."""
+    result = node.module("node_network", {"routes": {"node": "node-1", "peers": PEERS}, "boot_service": program.send(node)})
+    assert not result.get("failed"), result
+    return node
+
+
+def command(node, *words):
+    done = node.run(["/usr/bin/python3", "-I", PROGRAM, *words], check=False)
+    return done.returncode, done.stdout
+
+
+def plug_again(node):
+    """The link is up once more, with all that the kernel took along when it went down."""
+    node.ip("link set eth0 up", "address add 2001:db8:0:1::10/64 dev eth0 nodad", "route add default via 192.0.2.1")
+    node.run(["ip", "-6", "route", "add", "default", "via", "2001:db8:0:1::1"])
+
+
+def test_after_a_boot_the_routes_wait_for_their_link(served):
+    before = served.dump()
+    document = served.read("/etc/kubenode-network/node.json")
+    served.ip("route flush proto 107", "link set eth0 down")
+    code, said = command(served, "apply")
+    assert code == 3 and "waiting" in said and ours(served) == {}
+    assert served.read("/etc/kubenode-network/node.json") == document
+    plug_again(served)
+    assert command(served, "apply")[0] == 0
+    assert not diff_dumps(before, served.dump())
+    assert command(served, "status")[0] == 0
+
+
+def test_what_can_be_there_does_not_wait_for_the_rest(node):
+    node.ip("link add eth1 type bridge", "link set eth1 up", "address add 203.0.113.9/24 dev eth1")
+    peers = with_peers(node_4={"pod_cidrs": ["10.244.4.0/24"], "addresses": ["203.0.113.4"]})
+    options = {"routes": {"node": "node-1", "peers": peers}, "boot_service": program.send(node)}
+    assert not node.module("node_network", options).get("failed")
+    node.ip("link set eth1 down")
+    ip_route(node, "del", "10.244.2.0/24")
+    code, said = command(node, "apply")
+    assert code == 0 and "1 routes are left for later, no link that is up leads to 203.0.113.4" in said
+    assert ours(node) == of("node-2", "node-3")
+    node.ip("link set eth1 up", "route add 10.244.4.0/24 via 192.0.2.1 proto static")
+    code, said = command(node, "apply")
+    assert code == 0 and "10.244.4.0/24 has a route already that is not ours, which stays" in said
+    node.ip("route del 10.244.4.0/24 proto static")
+    assert command(node, "apply")[0] == 0
+    assert ours(node) == {**of("node-2", "node-3"), "10.244.4.0/24": "203.0.113.4"}
+    assert not node.module("node_network", options)["changed"]
+
+
+def test_drift_is_said_and_mended_by_the_program(served):
+    before = served.dump()
+    for route in (ODD[3], ODD[13]):
+        ip_route(served, "add", route)
+    ip_route(served, "del", "10.244.2.0/24")
+    code, said = command(served, "diff")
+    assert code == 3 and "+10.244.2.0/24 via 192.0.2.12" in said and "-10.9.2.0/24" in said and "10.244.3.0" not in said
+    assert command(served, "apply")[0] == 0
+    assert not diff_dumps(before, served.dump())
+
+
+@pytest.fixture
+def watch(served):
+    """The program that watches over the routes, once it does."""
+    process = served.popen(["/usr/bin/python3", "-I", PROGRAM, "watch"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    served.ip("route flush proto 107")
+    wait_for(lambda: ours(served) == of("node-2", "node-3"), 20, "the routes")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_the_watch_brings_routes_back(served, watch):
+    before = served.dump()
+    for event in ("del 10.244.3.0/24", "replace 10.244.2.0/24 via 192.0.2.99 proto 107", "add 10.9.0.0/24 via 192.0.2.8 proto 107", "flush proto 107"):
+        served.ip(f"route {event}")
+        wait_for(lambda: ours(served) == of("node-2", "node-3"), 15, event)
+    served.ip("link set eth0 down")
+    wait_for(lambda: ours(served) == {}, 15, "the kernel")
+    served.run(["sleep", "1"])
+    plug_again(served)
+    wait_for(lambda: ours(served) == of("node-2", "node-3"), 15, "the link")
+    assert not diff_dumps(before, served.dump()) and watch.poll() is None
+
+
+def test_the_watch_ends_for_another_program(served, watch):
+    served.run(["sh", "-c", f"printf x >> {PROGRAM}"])
+    served.ip("route del 10.244.2.0/24")
+    assert watch.wait(20) == 0
+    assert "10.244.2.0/24" not in ours(served), "that is the work of the next one"

@@ -62,25 +62,25 @@ def test_pod_cidrs_are_allocated_remembered_and_found_again(node, tmp_path):
     """A store that is lost is made anew from what the node has, when somebody says so."""
     store = tmp_path / "pod-cidrs.json"
     variables = {key: value for key, value in SITE.items() if key != "node_network_pod_cidrs"}
-    variables |= {"kubenode_network_cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "kubenode_network_pod_cidr_store": str(store),
-                  "kubenode_network_reserved_cidrs": ["10.244.0.0/24"]}
+    variables |= {"node_network_cluster_cidrs": [{"cidr": "10.244.0.0/16"}], "node_network_pod_cidr_store": str(store),
+                  "node_network_reserved_cidrs": ["10.244.0.0/24"]}
     first, second = (node.playbook("kubenode.network.site", variables) for _run in range(2))
     assert (first.rc, first.changed, second.rc, second.changed) == (0, 2, 0, 0), first.stdout + first.stderr + second.stdout
     assert stored(store) == {"node": ["10.244.1.0/24"]}
     assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == ["10.244.1.0/24"]
 
     store.unlink()
-    del variables["kubenode_network_reserved_cidrs"]  # nothing but the node knows why it has the second one
+    del variables["node_network_reserved_cidrs"]  # nothing but the node knows why it has the second one
     lost = node.playbook("kubenode.network.site", variables)
     assert lost.rc != 0 and not store.exists()
     assert f"store: {store} is not there, but pod CIDRs are reported by node (expected the file" in lost.stdout
-    found = node.playbook("kubenode.network.site", {**variables, "kubenode_network_rebuild": "complete"})
+    found = node.playbook("kubenode.network.site", {**variables, "node_network_pod_cidr_rebuild": "complete"})
     assert (found.rc, found.changed, stored(store)) == (0, 1, {"node": ["10.244.1.0/24"]}), found.stdout
 
 
 def test_a_fixed_pod_cidr_wins_over_allocation(node):
     clusters = [{"cidr": "10.244.0.0/16"}, {"cidr": "fd00:10:244::/48"}]
-    play = node.playbook("kubenode.network.site", {**SITE, "kubenode_network_cluster_cidrs": clusters})
+    play = node.playbook("kubenode.network.site", {**SITE, "node_network_cluster_cidrs": clusters})
     assert play.rc == 0, play.stdout + play.stderr
     assert documented(node)["kubenet_bridge"]["cbr0"]["desired"]["pod_cidrs"] == PODS
 

@@ -23,11 +23,11 @@ from .space import clean_env
 SITE = "kubenode.network.site"
 #: A whole node: bridge, masquerade, kernel settings, network and boot service. The plugins are there (Fleet).
 VARIABLES = {
-    "kubenode_network_cluster_cidrs": [{"cidr": "10.240.0.0/14"}, {"cidr": "fd00:10:240::/48"}],
+    "node_network_cluster_cidrs": [{"cidr": "10.240.0.0/14"}, {"cidr": "fd00:10:240::/48"}],
     "node_network_sysctl_bridge_nf": {}, "node_network_kubenet_bridge": {},
-    "node_network_masquerade": {"cluster_cidrs": ["10.240.0.0/14", "fd00:10:240::/48"]},
+    "node_network_masquerade": {},
 }  # fmt: skip
-_COMMON = {"ansible_user": "root", "ansible_pipelining": True, "ansible_python_interpreter": sys.executable}
+COMMON = {"ansible_user": "root", "ansible_pipelining": True, "ansible_python_interpreter": sys.executable}
 
 
 class Cost(NamedTuple):
@@ -40,27 +40,28 @@ class Cost(NamedTuple):
 def run_site(folder: Path, hosts: dict[str, dict[str, Any]], extra: dict[str, Any] | None = None, args: tuple[str, ...] = (), *,
              forks: int = 20, timeout: float = 280) -> tuple[Play, Cost]:
     """The site playbook, for hosts (name -> variables) of the group kube_node; pod CIDRs are remembered in the folder."""
-    variables = {**_COMMON, **VARIABLES, "kubenode_network_pod_cidr_store": str(folder / "pod-cidrs.json")}
+    variables = {**COMMON, **VARIABLES, "node_network_pod_cidr_store": str(folder / "pod-cidrs.json")}
     (folder / "inventory.json").write_text(json.dumps({"kube_node": {"hosts": hosts, "vars": variables}}))
     (folder / "vars.json").write_text(json.dumps(extra or {}))
     (folder / "ansible.cfg").write_text("[defaults]\n")
     (folder / "results").write_text("")
     env = clean_env({**play_env(str(folder)), "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connections"), "PYTHONPATH": str(HERE.parent)})
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "inventory.json"), f"--forks={forks}", "-e", f"@{folder / 'vars.json'}"]
-    cpu, wall = _cpu(), time.monotonic()
+    cpu, wall = cpu_of_children(), time.monotonic()
     run = subprocess.run([*argv, SITE, *args], env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout)
-    cost = Cost(_cpu() - cpu, time.monotonic() - wall)
+    cost = Cost(cpu_of_children() - cpu, time.monotonic() - wall)
     return play_of(run, (folder / "results").read_text()), cost
 
 
-def _cpu() -> float:
+def cpu_of_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def stubs(count: int) -> dict[str, dict[str, Any]]:
     """Hosts that answer at once (connections/stub.py)."""
-    return {f"node-{number:03}": {"ansible_connection": "stub", "ansible_host": f"192.0.2.{number}"} for number in range(1, count + 1)}
+    stub = {"ansible_connection": "stub"}
+    return {f"node-{number:03}": {**stub, "ansible_host": f"192.0.2.{number}", "ip6": f"2001:db8::{number}"} for number in range(1, count + 1)}
 
 
 class Fleet:
@@ -84,7 +85,7 @@ class Fleet:
         node.run(["mkdir", "-p", "/opt/cni/bin"])
         # Copies would be three gigabytes of memory.
         node.run(["mount", "--bind", "/usr/lib/cni", "/opt/cni/bin"])
-        self.variables[node.name] = {"ansible_connection": "space", "ansible_host": node.ip4, "space_pid": node.pid}
+        self.variables[node.name] = {"ansible_connection": "space", "ansible_host": node.ip4, "ip6": node.ip6, "space_pid": node.pid}
 
     def site(self, extra: dict[str, Any] | None = None, args: tuple[str, ...] = (), **options: Any) -> tuple[Play, Cost]:
         """See run_site."""

@@ -18,12 +18,11 @@ from ansible_collections.kubenode.network.plugins.module_utils._sections import 
     kubenet_bridge,
     masquerade,
     networks,
-    routes,
     sysctl_bridge_nf,
 )
 
 ROLES = sorted(path.parent.parent for path in Path(__file__).parents[2].glob("roles/*/meta/argument_specs.yml"))
-SECTIONS = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade, routes, boot_service)
+SECTIONS = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade, boot_service)
 # What the action plugin hands to the module, and no person does.
 INTERNAL = {"manifest", "program"}
 

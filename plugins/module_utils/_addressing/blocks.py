@@ -14,6 +14,9 @@ import typing as t
 
 from .cidr import WIDTHS, Network, parse_cidr
 
+# kube-controller-manager's --node-cidr-mask-size-ipv4 and -ipv6.
+DEFAULT_MASK = {4: 24, 6: 64}
+
 Span = tuple[int, int]  # first and last, both of them in it
 
 

@@ -15,7 +15,7 @@ import traceback
 import typing as t
 
 from .._errors import NodeError, Problem
-from .blocks import Block, Span, gaps, merge, size
+from .blocks import DEFAULT_MASK, Block, Span, gaps, merge, size
 from .cidr import FAMILIES, LONGEST_POD_PREFIX, WIDTHS, Network, parse_cidr, unfit_for_pods
 
 # Not only ImportError: a library made for another Python fails in other ways.
@@ -27,9 +27,6 @@ except Exception:  # pylint: disable=broad-except
     NETADDR_ERROR = traceback.format_exc()
 
 NETADDR_MINIMUM = (0, 8)
-
-# kube-controller-manager's --node-cidr-mask-size-ipv4 and -ipv6.
-DEFAULT_MASK = {4: 24, 6: 64}
 
 # kube-controller-manager refuses an IPv6 node mask further than this from the cluster CIDR's (its bitmap of blocks).
 MASK_DISTANCE = 16

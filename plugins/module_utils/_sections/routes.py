@@ -22,7 +22,7 @@ from .base import STATE, Options, Run, removal
 
 NAME = "routes"
 OPTIONS: dict[str, t.Any] = {
-    "peers": {"type": "dict"},
+    "peers": {"type": "raw"},
     "node": {"type": "str"},
     "state": STATE,
 }
@@ -80,7 +80,8 @@ _last: tuple[t.Any, tuple[list[Peer], list[Problem]]] | None = None
 def _parsed(peers: t.Any) -> tuple[list[Peer], list[Problem]]:
     global _last
     if _last is None or _last[0] is not peers:
-        _last = peers, site.parse(peers)
+        found, problems = site.unpack(peers)
+        _last = peers, ([], problems) if problems else site.parse(found, by=routes.number)
     return _last[1]
 
 
@@ -200,8 +201,8 @@ def _refuse_foreign(others: t.Sequence[Peer], table: _Table, run: Run) -> None:
 def _possible(wanted: t.Mapping[str, str], run: Run) -> tuple[dict[str, str], str | None]:
     """What there can be at once of the routes in the document, and if that is nothing, what they wait for."""
     table = _Table(run)
-    taken = {route.prefix for route, _holder in table.inside(site.Ranges(site.cidrs_of(wanted)))}
-    on_link = {via: table.first_on_link([address]) is not None for via, address in ((via, site.address(via)) for via in set(wanted.values()))}
+    taken = {route.prefix for route, _holder in table.inside(site.Ranges(site.cidrs_of(wanted, routes.number)))}
+    on_link = {via: table.first_on_link([address]) is not None for via, address in ((via, site.address(via, routes.number)) for via in set(wanted.values()))}
     now = {prefix: via for prefix, via in wanted.items() if on_link[via] and prefix not in taken}
     late = sorted(via for via, is_there in on_link.items() if not is_there)
     if late:

@@ -12,13 +12,14 @@ import hashlib
 import os
 import typing as t
 
-from ansible_collections.kubenode.network.plugins.module_utils._addressing.allocate import Allocation, allocate, describe, natural
-from ansible_collections.kubenode.network.plugins.module_utils._addressing.pools import require_netaddr
-from ansible_collections.kubenode.network.plugins.module_utils._addressing.site import Site, check, name_fault
+from ansible_collections.kubenode.network.plugins.module_utils._addressing.allocate import Allocation, Kept, allocate, describe, natural
+from ansible_collections.kubenode.network.plugins.module_utils._addressing.blocks import Block, overlaps, parse
+from ansible_collections.kubenode.network.plugins.module_utils._addressing.pools import Pool, require_netaddr
+from ansible_collections.kubenode.network.plugins.module_utils._addressing.site import Site, check, fault_in, name_fault
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, Problem
-from ansible_collections.kubenode.network.plugins.plugin_utils._site import store
+from ansible_collections.kubenode.network.plugins.plugin_utils._site import kube_client, kubernetes, store
 
-ALLOCATE = "allocate"
+ALLOCATE, KUBERNETES = "allocate", "kubernetes"
 NEVER, PARTIAL = "never", "partial"
 _SHOWN = 20  # names in a message
 
@@ -40,26 +41,53 @@ def run(options: t.Mapping[str, t.Any], path: str | None, check_mode: bool) -> d
     Raises InputError with all problems, before anything is written; NodeError without netaddr; StoreError.
     """
     require_netaddr()
-    options = {**options, "pod_cidrs": _pod_cidrs(options)}
+    options, elsewhere = _decided(options)
     site, problems, warnings = check(options)
     real = os.path.realpath(path) if path else ""
-    plan = _plan(options, site, problems, real)
+    plan = _plan(options, site, problems, real, elsewhere)
     if plan.after != plan.before and not check_mode:
         with store.locked(real):
             if store.read(real) != plan.before:  # another run came first
-                plan = _plan(options, site, problems, real)
+                plan = _plan(options, site, problems, real, elsewhere)
             warnings += _put_aside(real, plan)
             store.write(real, t.cast(bytes, plan.after))
     warnings += _said(options, site, plan, real) + plan.allocation.warnings
     return {**_result(site, plan.allocation), "store": path, "warnings": warnings, **_change(plan, real)}
 
 
-def _pod_cidrs(options: t.Mapping[str, t.Any]) -> t.Any:
-    """CIDRs that are decided elsewhere. A source that has to be asked is asked here, before the store is locked."""
-    return options.get("pod_cidrs") or {}
+def _decided(options: t.Mapping[str, t.Any]) -> tuple[t.Mapping[str, t.Any], Kept | None]:
+    """The options with the CIDRs that are decided elsewhere; and of a source that is asked, before the store is locked, all else that it
+    remembers of the cluster, in place of the store."""
+    given = options.get("pod_cidrs") or {}
+    if options["source"] != KUBERNETES:
+        return {**options, "pod_cidrs": given}, None
+    site, problems, _warnings = check({**options, "pod_cidrs": {}})
+    problems += kube_client.check(options)
+    if given:
+        problems.append(Problem("pod_cidrs", f"{given!r} has no use with source=kubernetes, which asks for them (expected one of the two)"))
+    if problems:
+        raise InputError(problems)
+    nodes = kubernetes.read_nodes(site.nodes, options, options["timeout"])
+    asked = {
+        "pod_cidrs": {name: nodes[name].pod_cidrs for name in site.nodes},
+        "addresses": {name: site.addresses.get(name) or nodes[name].addresses for name in site.nodes},
+    }
+    return {**options, **asked}, _others({name: node.pod_cidrs for name, node in nodes.items() if name not in asked["pod_cidrs"]}, site.pools)
 
 
-def _plan(options: t.Mapping[str, t.Any], site: Site, problems: list[Problem], path: str) -> _Plan:
+def _others(nodes: t.Mapping[str, t.Sequence[str]], pools: t.Sequence[Pool]) -> Kept:
+    """Blocks of nodes that are not asked for count as used. What is wrong with these nodes is not for this run to say."""
+    blocks = [(block, name) for name, cidrs in nodes.items() for block in map(parse, cidrs) if block and not fault_in(pools, block, block)]
+    clashing = {name for pair in overlaps(blocks) for _block, name in pair}
+    kept: dict[str, list[Block]] = {}
+    for block, name in sorted(blocks, key=lambda one: [pool.version for pool in pools].index(one[0].version)):
+        if name not in clashing:
+            kept.setdefault(name, []).append(block)
+    return Kept([], kept, {})
+
+
+def _plan(options: t.Mapping[str, t.Any], site: Site, problems: list[Problem], path: str, elsewhere: Kept | None) -> _Plan:
+    """``elsewhere``: what is remembered of the cluster, where that is not in the store, which is then not written."""
     cluster = options["cluster"]
     fault = name_fault(cluster).replace("a node name", "the name of a cluster").replace("node-1.example.org", "blue")
     data, clusters, damage = store.read(path) if path else None, {}, ""
@@ -72,9 +100,9 @@ def _plan(options: t.Mapping[str, t.Any], site: Site, problems: list[Problem], p
     if found:
         raise InputError(found)
     others = {name: kept for name, kept in clusters.items() if name != cluster}
-    kept = clusters.get(cluster, store.empty())
+    kept = clusters.get(cluster, store.empty()) if elsewhere is None else elsewhere
     allocation = allocate(site, kept, others, fill=options["source"] == ALLOCATE, where=path)
-    after = store.text_of({**others, cluster: allocation.kept}).encode() if path else None
+    after = store.text_of({**others, cluster: allocation.kept}).encode() if path and elsewhere is None else data
     return _Plan(data, after, damage, known, allocation)
 
 

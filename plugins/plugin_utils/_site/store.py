@@ -95,7 +95,7 @@ def _reason(text: str, error: Exception) -> str:
         return f"line {text.count(chr(10), 0, marker.start()) + 1} is a conflict marker of git"
     if not text.strip("\0 \r\n\t"):
         return "it is empty"
-    return str(error) or "it is nested too deeply"
+    return str(error) if isinstance(error, ValueError) else "it is nested too deeply"
 
 
 def _once(pairs: list[tuple[str, t.Any]]) -> dict[str, t.Any]:
@@ -125,16 +125,16 @@ def _clusters(document: t.Any) -> Clusters:
 
 
 def _add(clusters: Clusters, record: dict[str, t.Any]) -> None:
-    cluster, kind = list(record)[:2]
-    if cluster != "cluster" or name_fault(record["cluster"]):
+    keys = list(record) if isinstance(record, dict) else []
+    if keys[:1] != ["cluster"] or name_fault(record["cluster"]):
         raise ValueError("names no cluster")
     kept = clusters.setdefault(record["cluster"], empty())
-    if kind == "node" and list(record) == ["cluster", "node", "cidrs"]:
+    if keys == ["cluster", "node", "cidrs"]:
         _add_node(kept, record["node"], record["cidrs"])
-    elif kind == "freed" and list(record) == ["cluster", "freed", "when"]:
+    elif keys == ["cluster", "freed", "when"]:
         block = _block(record["freed"])
         kept.freed[block] = max(_number(record["when"]), kept.freed.get(block, 0))
-    elif kind == "cluster_cidrs" and len(record) == 2:
+    elif keys == ["cluster", "cluster_cidrs"]:
         if kept.ranges:
             raise ValueError("is there twice, with different ranges (expected one line for each cluster)")
         kept.ranges.extend((_block(one["cidr"]), _number(one["node_mask_size"])) for one in record["cluster_cidrs"])
@@ -175,14 +175,16 @@ def read(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb") as file:
+    try:
         info = os.fstat(descriptor)
         if not stat.S_ISREG(info.st_mode) or info.st_size > _LARGEST:
-            raise StoreError(f"{path} is no file, or more than {_LARGEST >> 20} MiB (expected a store of pod CIDRs)")
-        try:
+            raise StoreError(f"{path} is no file, or has more than {_LARGEST >> 20} MiB (expected a store of pod CIDRs)")
+        with open(descriptor, "rb", closefd=False) as file:
             return file.read()
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def write(path: str, data: bytes) -> None:

@@ -26,7 +26,7 @@ HEADER = """\
 
 #: Libraries that are no part of Python 3.9, and the only files that may import them, inside of a function or a ``try``.
 OPTIONAL = {
-    "netaddr": {"_addressing/allocate.py"},  # runs on the controller
+    "netaddr": {"_addressing/pools.py"},  # runs on the controller
     "pyroute2": {"_host/links.py"},
     "selinux": {"_host/files.py"},
     "tomllib": {"_host/runtime.py"},
