@@ -2,7 +2,7 @@
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How each node went, after the recap of a run of the site playbook: ansible-playbook loads what is beside a playbook by itself.
+"""How each node went, after the recap of a run of a playbook for nodes: ansible-playbook loads what is beside a playbook by itself.
 
 A callback and no task, because a play that stops at a batch ends the playbook, and because it is told of each result once:
 it costs nothing per node.
@@ -14,7 +14,7 @@ DOCUMENTATION = """
 name: kubenode_network_summary
 type: notification
 author: the kubenode.network authors
-short_description: how each node went in the site playbook
+short_description: how each node went in a playbook for nodes
 description:
   - Names the nodes that are right, those that failed and those that could not be reached with the reason, and those that were not tried.
   - Prints nothing where the output is for a program (P(ansible.posix.json#callback), P(ansible.posix.jsonl#callback)).
@@ -25,8 +25,9 @@ import typing as t
 from ansible import constants as C
 from ansible.plugins.callback import CallbackBase
 
-#: The plays of the site playbook: one for all nodes at once, and one that goes to them.
-FOR_ALL, ON_NODES = "Allocate pod CIDRs", "Make the pod network of the nodes"
+#: The plays of the playbooks: those for all nodes at once, and those that go to them.
+FOR_ALL = ("Allocate pod CIDRs", "Free the pod CIDRs")
+ON_NODES = ("Make the pod network of the nodes", "Take the pod network of the nodes away", "Tell the other nodes")
 MODULE = "kubenode.network.node_network"
 #: A reason is one line, and the whole text stands above.
 LONGEST = 400
@@ -49,25 +50,25 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
         """Called once for each batch."""
         self._play = play.get_name()
-        if self._play in (FOR_ALL, ON_NODES):
+        if self._play in (*FOR_ALL, *ON_NODES):
             # All hosts of the play, not those of the batch; without those that --limit leaves out.
             names = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
             self._nodes.update(dict.fromkeys(names))
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         task, host, data = _parts(result)
-        if self._play == ON_NODES and task.action == MODULE:
+        if self._play in ON_NODES and task.action == MODULE:
             self._right[host] = self._right.get(host, 0) + len(data.get("changed_resources") or ())
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         _task, host, data = _parts(result)
-        if self._play == ON_NODES and not ignore_errors:
+        if self._play in ON_NODES and not ignore_errors:
             self._failed[host] = _reason(data)
-        elif self._play == FOR_ALL:
+        elif self._play in FOR_ALL:
             self._stopped = _reason(data)
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
-        if self._play == ON_NODES:
+        if self._play in ON_NODES:
             _task, host, data = _parts(result)
             self._unreachable[host] = _reason(data)
 

@@ -38,8 +38,8 @@ class Cost(NamedTuple):
 
 
 def run_site(folder: Path, hosts: dict[str, dict[str, Any]], extra: dict[str, Any] | None = None, args: tuple[str, ...] = (), *,
-             forks: int = 20, timeout: float = 280) -> tuple[Play, Cost]:
-    """The site playbook, for hosts (name -> variables) of the group kube_node; pod CIDRs are remembered in the folder."""
+             playbook: str = SITE, forks: int = 20, timeout: float = 280) -> tuple[Play, Cost]:
+    """The site playbook, or another one, for hosts (name -> variables) of the group kube_node; pod CIDRs are remembered in the folder."""
     variables = {**COMMON, **VARIABLES, "node_network_pod_cidr_store": str(folder / "pod-cidrs.json")}
     (folder / "inventory.json").write_text(json.dumps({"kube_node": {"hosts": hosts, "vars": variables}}))
     (folder / "vars.json").write_text(json.dumps(extra or {}))
@@ -48,7 +48,7 @@ def run_site(folder: Path, hosts: dict[str, dict[str, Any]], extra: dict[str, An
     env = clean_env({**play_env(str(folder)), "ANSIBLE_CONNECTION_PLUGINS": str(HERE / "connections"), "PYTHONPATH": str(HERE.parent)})
     argv = [sys.executable, "-m", "ansible", "playbook", "-i", str(folder / "inventory.json"), f"--forks={forks}", "-e", f"@{folder / 'vars.json'}"]
     cpu, wall = cpu_of_children(), time.monotonic()
-    run = subprocess.run([*argv, SITE, *args], env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout)
+    run = subprocess.run([*argv, playbook, *args], env=env, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=timeout)
     cost = Cost(cpu_of_children() - cpu, time.monotonic() - wall)
     return play_of(run, (folder / "results").read_text()), cost
 
