@@ -64,6 +64,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         _task, host, data = _parts(result)
         if self._play in ON_NODES and not ignore_errors:
             self._failed[host] = _reason(data)
+            self._unreachable.pop(host, None)  # a task of ours has said more
         elif self._play in FOR_ALL:
             self._stopped = _reason(data)
 

@@ -45,7 +45,7 @@ def store(fleet):
 
 def routes(node):
     """Prefix -> next hop."""
-    shown = [json.loads(node.run(["ip", "-j", f"-{family}", "route", "show", "proto", "kubenode"]).stdout) for family in "46"]
+    shown = [json.loads(node.run(["ip", "-j", f"-{family}", "route", "show", "proto", "107"]).stdout) for family in "46"]
     return {route["dst"]: route["gateway"] for family in shown for route in family}
 
 
