@@ -118,7 +118,7 @@ class Cluster:
 
     def play(self, playbook: str, *args: str) -> Play:
         """Run a playbook of the collection on the inventory, with the node that joins in it."""
-        inventories = (f"--inventory={_SCENARIO / name}" for name in ("inventory", "joining.yml"))
+        inventories = (f"--inventory={_SCENARIO / name}" for name in ("inventory", "joining.ini"))
         argv = [sys.executable, "-m", "ansible", "playbook", *inventories, f"kubenode.network.{playbook}", *args]
         with tempfile.NamedTemporaryFile("r") as results:
             env = {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"), "ANSIBLE_CALLBACKS_ENABLED": "results", "TESTBED_RESULTS": results.name}
