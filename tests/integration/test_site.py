@@ -144,7 +144,7 @@ def test_a_dead_node_and_a_lost_store(fleet):
     (ADD, "kube_node", "kubenode_network_node: kube_node is no node"),
     (REMOVE, None, "kubenode_network_node: is required"),
     (REMOVE, "node-009", "kubenode_network_node: node-009 is no node (expected the name of a node, in the inventory still or in "),
-    (REMOVE, "node-001, node-002", 'kubenode_network_node: node-001, node-002 leaves no host of "kube_node" (expected another node to stay'),
+    (REMOVE, "node-001, node-002", 'kubenode_network_node: node-001, node-002 leaves no host of kube_node (expected another node to stay'),
 ])  # fmt: skip
 def test_a_node_that_nobody_knows_is_refused(tmp_path, playbook, node, message):
     play, _cost = run_site(tmp_path, stubs(2), {"kubenode_network_node": node} if node else {}, playbook=playbook)
