@@ -26,11 +26,13 @@ NEWER = ("2.20", "2.21")
 NEWER_PYTHON = "3.13"
 
 # Whatever the controller has a hand in: options, action plugins, what is sent to a node, results, roles.
-TESTS = [f"tests/integration/test_{name}.py" for name in ("convergence", "roles", "payload", "cni_plugins_action", "fleet")]
+TESTS = [f"tests/integration/test_{name}.py" for name in ("convergence", "roles", "payload", "cni_plugins_action", "fleet", "kubespray")]
 # What is the engine's or the archives' alone, whoever the controller is: a third of the time.
 OTHERS = [
     *(f"tests/integration/test_convergence.py::test_{name}" for name in ("drift_is_found_and_mended", "what_was_found_is_given_back")),
     "tests/integration/test_fleet.py::test_bad_nodes_leave_the_others_right_and_are_named",
+    *(f"tests/integration/test_kubespray.py::test_{name}" for name in (
+        "which_archive_is_taken", "without_an_archive_it_is_downloaded_where_that_is_known", "what_is_wrong_with_the_api_is_said_once")),
     *(f"tests/integration/test_cni_plugins_action.py::test_{name}" for name in (
         "bad_sources_leave_the_node_alone", "other_archives", "sha512_and_a_selection", "a_damaged_binary_alone_is_sent_again",
         "a_changed_mode_needs_no_transfer", "the_folder_of_the_runtime")),

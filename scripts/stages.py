@@ -4,9 +4,10 @@
 """Run the stages of `make test` side by side and sum up.
 
 Two lanes, for two cores. Stages of one lane run one after the other; what shares something (the container engine) shares a
-lane. Whichever is through takes the stages that may run anywhere, so that both end at about the same time. A stage's output
-is shown when it is over, whole; build/logs/STAGE.log grows meanwhile. The last line counts test cases: those of the reports
-(build/junit/STAGE*.xml), and one for each stage that writes none.
+lane. Both wait for boots and timers a third of their time: a third lane, with lower priority, has the stages that may run anywhere. Whichever
+is through takes from those, so that all end at about the same time. A stage's output is shown when it is over, whole;
+build/logs/STAGE.log grows meanwhile. The last line counts test cases: those of the reports (build/junit/STAGE*.xml), and one for
+each stage that writes none.
 """
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from typing import NamedTuple
 
 from reports import LOGS, REPORTS, ROOT, Counts, read_counts
 
-LANES = (("matrix", "multi-node", "systemd", "controllers"), ("integration",))
+LANES = (("matrix", "multi-node", "systemd", "controllers"), ("integration",), ())
+PRIORITIES = (0, 0, 10)
 #: The longest first: a short one at the end leaves less of the other lane idle.
 ANYWHERE = ("faults", "sanity", "unit", "lint", "build")
 
@@ -32,8 +34,8 @@ class Result(NamedTuple):
     seconds: float
 
 
-def run_stage(stage: str, printing: threading.Lock) -> Result:
-    """Run one stage to its end and show what it said."""
+def run_stage(stage: str, priority: int, printing: threading.Lock) -> Result:
+    """Run one stage to its end, at a priority as of nice(1), and show what it said."""
     log = LOGS / f"{stage}.log"
     started = time.monotonic()
     with printing:
@@ -41,7 +43,7 @@ def run_stage(stage: str, printing: threading.Lock) -> Result:
     # sanity writes a log of its own, with more in it.
     output = LOGS / f"make-{stage}.log" if stage == "sanity" else log
     with output.open("wb") as file:
-        status = subprocess.call(["make", stage], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        status = subprocess.call(["nice", f"--adjustment={priority}", "make", stage], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     seconds = time.monotonic() - started
     with printing:
         print(f"\n===== {stage}: {'passed' if status == 0 else 'FAILED'} in {seconds:.0f} s")
@@ -51,16 +53,16 @@ def run_stage(stage: str, printing: threading.Lock) -> Result:
     return Result(stage, status, seconds)
 
 
-def run_lane(stages: tuple[str, ...], anywhere: deque[str], results: list[Result], printing: threading.Lock) -> None:
+def run_lane(stages: tuple[str, ...], priority: int, anywhere: deque[str], results: list[Result], printing: threading.Lock) -> None:
     """Run the stages of one lane, then what is left of the others. A failed one does not stop the next: one run should tell all."""
     for stage in stages:
-        results.append(run_stage(stage, printing))
+        results.append(run_stage(stage, priority, printing))
     while True:
         try:
             stage = anywhere.popleft()
         except IndexError:
             return
-        results.append(run_stage(stage, printing))
+        results.append(run_stage(stage, priority, printing))
 
 
 def counts(result: Result) -> Counts:
@@ -92,7 +94,7 @@ def main() -> int:
     printing = threading.Lock()
     started = time.monotonic()
     anywhere = deque(ANYWHERE)
-    lanes = [threading.Thread(target=run_lane, args=(stages, anywhere, results, printing)) for stages in LANES]
+    lanes = [threading.Thread(target=run_lane, args=(stages, priority, anywhere, results, printing)) for stages, priority in zip(LANES, PRIORITIES)]
     for lane in lanes:
         lane.start()
     for lane in lanes:

@@ -12,8 +12,8 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError
-from ansible_collections.kubenode.network.plugins.modules.pod_cidr import ARGUMENT_SPEC, PATHS, REQUIRED_IF
 from ansible_collections.kubenode.network.plugins.plugin_utils._site import pod_cidr, store
+from ansible_collections.kubenode.network.plugins.plugin_utils._site.options import ARGUMENT_SPEC, PATHS, REQUIRED_IF
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types

@@ -132,6 +132,13 @@ options:
       - An installed plugin that is taken off this list is removed, or given back as it was found.
     type: list
     elements: str
+  owner:
+    description:
+      - The user that owns the binaries and O(bin_dir), by name or number. The group of what is there already stays then.
+      - If not set, both belong to root and its group. Whoever else owns them can run programs as root on the node.
+      - For installers that own them otherwise, such as kubespray (C(cni_bin_owner)), and would change it back.
+      - Not accepted with O(package).
+    type: str
   manifest:
     description:
       - The SHA-256 of each binary by the plugin's name. Set by the action plugin, which has read the source on the controller.
@@ -623,7 +630,7 @@ options:
       - For each range of each node but this one, there is a route by the first of the node's addresses of the same family that is
         on-link here, which is in a network that this node is connected to by a link that is up, and not by the bridge of its pods.
       - Refused where there is none. The route then belongs into the router in between, and the message says which one.
-        P(kubenode.network.export_routes#playbook) prints it for several kinds of routers.
+        The playbook C(kubenode.network.export_routes) prints it for several kinds of routers.
       - A node without ranges has none yet, and gets no route. What is not in O(peers) any more loses its routes.
       - For a large cluster, the text that the filter P(kubenode.network.pack_peers#filter) makes of it, once for all nodes. It is a
         tenth as long, and Ansible looks at each value of a dictionary again for each node, which takes seconds for thousands.

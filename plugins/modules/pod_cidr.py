@@ -322,7 +322,7 @@ nodes:
         - start: "fd00:10:248:7::2"
           end: "fd00:10:248:7:ffff:ffff:ffff:ffff"
 peers:
-  description: All of O(nodes) with what others need to route to them, in one object for the option C(peers) of routes.
+  description: All of O(nodes) with what others need to route to them, in one object for O(kubenode.network.pod_routes#module:peers).
   returned: success
   type: dict
   contains:
@@ -398,39 +398,3 @@ problems:
       type: str
       sample: "'10.244.0.0/33' is not a CIDR (expected e.g. 10.244.1.0/24)"
 """
-
-from ansible.module_utils.basic import env_fallback
-
-ARGUMENT_SPEC = {
-    "source": {"type": "str", "choices": ["allocate", "kubernetes", "static"], "default": "allocate"},
-    "cluster": {"type": "str", "default": "default"},
-    "cluster_cidrs": {
-        "type": "list",
-        "elements": "dict",
-        "options": {
-            "cidr": {"type": "str", "required": True},
-            "node_mask_size": {"type": "int"},
-        },
-    },
-    "nodes": {"type": "list", "elements": "str", "required": True},
-    "remove": {"type": "list", "elements": "str", "default": []},
-    "store": {"type": "path"},
-    "service_cidrs": {"type": "list", "elements": "str", "default": []},
-    "reserved_cidrs": {"type": "list", "elements": "str", "default": []},
-    "addresses": {"type": "dict", "default": {}},
-    "pod_cidrs": {"type": "dict", "default": {}},
-    "reported": {"type": "dict"},
-    "rebuild": {"type": "str", "choices": ["never", "complete", "partial"], "default": "never"},
-    "kubeconfig": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_KUBECONFIG"])},
-    "context": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_CONTEXT"])},
-    "host": {"type": "str", "fallback": (env_fallback, ["K8S_AUTH_HOST"])},
-    "api_key": {"type": "str", "no_log": True, "fallback": (env_fallback, ["K8S_AUTH_API_KEY"])},
-    "ca_cert": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_SSL_CA_CERT"])},
-    "client_cert": {"type": "path", "fallback": (env_fallback, ["K8S_AUTH_CERT_FILE"])},
-    "client_key": {"type": "path", "no_log": False, "fallback": (env_fallback, ["K8S_AUTH_KEY_FILE"])},
-    "validate_certs": {"type": "bool", "fallback": (env_fallback, ["K8S_AUTH_VERIFY_SSL"])},
-    "timeout": {"type": "int", "default": 60},
-}
-REQUIRED_IF = [("source", "allocate", ["cluster_cidrs"])]
-#: Options that name files of the controller. A relative one is beside the playbook.
-PATHS = {"store", "kubeconfig", "ca_cert", "client_cert", "client_key"}

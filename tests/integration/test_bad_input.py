@@ -137,6 +137,13 @@ CASES = {
             ({"plugins": ["bridge", "../x"]}, "plugins[1]: '../x' is not a reference plugin"),
             ({"plugins": ["tap"]}, "plugins[0]: 'tap' is not in /usr/lib/cni (expected some of bandwidth"),
         ],
+        "owner": [
+            ({"owner": "kube:kube"}, "owner: 'kube:kube' is not a user (expected a name, or a number up to 4294967294)"),
+            ({"owner": ""}, "owner: '' is not a user"),
+            ({"owner": "4294967295"}, "owner: '4294967295' is not a user"),
+            ({"owner": "nobody-here"}, "owner: 'nobody-here' is no user of the node (expected the name of one, or a number)"),
+            ({"owner": "root", "src": None, "package": "auto"}, "package: is given with owner (expected one of the two)"),
+        ],
         "manifest": [({"manifest": {"bridge": "0" * 64}}, "did not arrive on the node as it was sent"),
                      ({"manifest": {"../x": "0" * 64}}, "manifest.../x: '../x' is not a reference plugin")],
         "verify": [({"verify": "perhaps"}, "argument 'verify' is of type str and we were unable to convert to bool")],

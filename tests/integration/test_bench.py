@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import history, measure, routes, whole
+from bench import allocation, history, measure, routes, whole
 from bench.figure import Figure, low
 from bench.report import report
 from testbed import Node
@@ -31,6 +31,16 @@ def test_the_benchmark_of_a_whole_node_says_its_figures():
     assert len(measured) == 10
     assert all(figures[name].value > 0 for name in measured)
     assert figures["whole node without a change, memory"].met
+
+
+def test_the_benchmark_of_allocation_says_its_figures(monkeypatch):
+    monkeypatch.setattr(allocation, "GOALS", {20: 1.0, 100: 1.0})
+    figures = list(report(["allocation"], times=1, pairs=0, seconds=0, hosts=[], nodes=0))
+    assert [figure.what for figure in figures] == [
+        "allocation for 20 nodes, dual stack", "allocation for one node more than 19", "allocation for 20 nodes, memory",
+        "allocation for 100 nodes, dual stack", "allocation for one node more than 99", "allocation for 100 nodes, memory",
+        "allocation for 100 nodes, seconds a node"]
+    assert all(figure.value > 0 for figure in figures)
 
 
 def test_the_benchmark_of_routes_says_its_figures():

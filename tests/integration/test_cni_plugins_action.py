@@ -182,6 +182,50 @@ def test_a_changed_mode_needs_no_transfer(node, plugins, folder):
     assert node.run(["stat", "-c", "%a", f"{BIN_DIR}/portmap"]).stdout == "755\n"
 
 
+def owners(node):
+    """user:group of the folder and of a binary."""
+    return node.run(["stat", "-c", "%U:%g", BIN_DIR, f"{BIN_DIR}/bridge"]).stdout.split()
+
+
+def test_another_owner(node, plugins, folder):
+    node.write("/etc/passwd", node.read("/etc/passwd") + "kube:x:990:990::/:/usr/sbin/nologin\n")
+    before = node.dump()
+    planned, done, again = (plugins({"src": str(folder), "owner": "kube"}, *args) for args in (["--check"], [], []))
+    assert planned.changes == done.changes
+    assert (owners(node), again.result["changed"]) == (["kube:0", "kube:0"], False)
+    by_number = plugins({"src": str(folder), "owner": "991"})
+    assert (by_number.sent, owners(node)) == ([], ["UNKNOWN:0", "UNKNOWN:0"])
+    plugins({"src": str(folder)})
+    assert owners(node) == ["root:0", "root:0"]
+    plugins({"state": "absent"})
+    assert diff_dumps(before, node.dump()) == ""
+
+
+def test_an_installer_that_sets_the_owner_is_not_fought(node, plugins, folder, tmp_path):
+    """kubespray sets the owner of the folder and of all that it unpacks into it, and leaves the archive's group and times."""
+    node.write("/etc/passwd", node.read("/etc/passwd") + "kube:x:990:990::/:/usr/sbin/nologin\n")
+    archive = tmp_path / "cni.tgz"
+
+    def foreign(entry):
+        entry.uid, entry.gid, entry.uname, entry.gname, entry.mtime = 1001, 127, "builder", "builders", 1_700_000_000
+        return entry
+
+    with tarfile.open(archive, "w:gz", compresslevel=1) as file:
+        file.add(folder, arcname=".", filter=foreign)
+    ours = {"src": str(archive), "checksum": checksum(archive), "owner": "kube"}
+    theirs = json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [
+        {"ansible.builtin.file": {"path": BIN_DIR, "state": "directory", "mode": "0755", "owner": "kube", "recurse": True}},
+        {"ansible.builtin.unarchive": {"src": str(archive), "dest": BIN_DIR, "mode": "0755", "owner": "kube", "remote_src": True}},
+    ]}], indent=1)
+    plugins(ours)
+    assert node.playbook(theirs).changed == 1, "the archive's group and times"
+    assert plugins(ours).changes == ["document:/etc/kubenode-network/node.json"], "which has the group now"
+    settled = node.dump()
+    assert (node.playbook(theirs).changed, plugins(ours).result["changed"]) == (0, False)
+    assert diff_dumps(settled, node.dump()) == ""
+    assert owners(node) == ["kube:127", "kube:127"]
+
+
 def test_the_folder_of_the_runtime(node, task, folder):
     node.write("/etc/containerd/config.toml", '[plugins."io.containerd.grpc.v1.cri".cni]\nbin_dir = "/opt/runtime/bin"\n')
     done = task("cni_plugins", {"src": str(folder)})

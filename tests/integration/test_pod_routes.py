@@ -379,6 +379,14 @@ def test_the_watch_brings_routes_back(served, watch):
     assert not diff_dumps(before, served.dump()) and watch.poll() is None
 
 
+def test_a_line_of_the_status_stays_a_line(served):
+    for number in range(50):
+        served.ip(f"route add 10.9.{number}.0/24 via 192.0.2.8 proto 107")
+    code, said = command(served, "status")
+    line = next(line for line in said.splitlines() if "routes:kubenode" in line)
+    assert code == 3 and "drift" in line and line.endswith(", and 42 more") and len(line) < 500
+
+
 def test_the_watch_ends_for_another_program(served, watch):
     served.run(["sh", "-c", f"printf x >> {PROGRAM}"])
     served.ip("route del 10.244.2.0/24")

@@ -9,10 +9,11 @@ import json
 from contextlib import ExitStack
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._addressing import peers
 from testbed import diff_dumps, traffic
 from testbed.fleet import Fleet, run_site, stubs
 
-ADD, REMOVE = "kubenode.network.add_node", "kubenode.network.remove_node"
+ADD, REMOVE, PULL = "kubenode.network.add_node", "kubenode.network.remove_node", "kubenode.network.pull"
 MODULE = "kubenode.network.node_network"
 DOCUMENT = "document:/etc/kubenode-network/node.json"
 #: Of the wire that all nodes are on: with these, another node's address is no exception of its own.
@@ -86,6 +87,7 @@ def test_the_pods_of_all_nodes_are_one_network_and_a_new_node_is_one_route_more(
         talk(pods)
         assert routes(fleet.nodes["node-002"]) == to(fleet, "node-001", "node-003")
         assert run(fleet, args=("--limit", "node-002")).changed == 0, "a node knows all the others"
+        assert run(fleet, PULL, extra={"kubenode_network_pull_host": "node-002"}).changed == 0, "also one that makes itself"
 
         fleet.variables["node-004"] = fleet.spare
         foretold = run(fleet, ADD, "node-004", args=("--check", "--diff"))
@@ -150,3 +152,48 @@ def test_a_node_that_nobody_knows_is_refused(tmp_path, playbook, node, message):
     play, _cost = run_site(tmp_path, stubs(2), {"kubenode_network_node": node} if node else {}, playbook=playbook)
     assert play.rc != 0 and message in " ".join((play.stdout + play.stderr).split()), play.stdout + play.stderr
     assert changes(play) == {} and not (tmp_path / "pod-cidrs.json").exists()
+
+
+def test_a_node_that_makes_itself_decides_nothing(tmp_path):
+    play, _cost = run_site(tmp_path, stubs(2), {"kubenode_network_pull_host": "node-001"}, playbook=PULL)
+    assert play.rc != 0 and "no pod CIDR was allocated for node-001 yet (expected a run of kubenode.network.site" in play.stdout, play.stdout
+    assert changes(play) == {} and not (tmp_path / "pod-cidrs.json").exists()
+
+
+def test_the_role_alone_knows_all_nodes_in_each_batch(tmp_path):
+    """The first one alone cannot know that the others have nothing. A store whose path is relative is beside the inventory."""
+    (tmp_path / "play.yml").write_text(
+        "- hosts: kube_node\n  gather_facts: false\n  serial: 1\n  roles: [kubenode.network.node_network]\n"
+        "  post_tasks: [{ansible.builtin.debug: {msg: '{{ __node_network_routes.peers | default(none) }}'}}]\n"
+    )
+    hosts = stubs(3)
+    variables = {"node_network_pod_cidr_store": "here.json"}
+    play, _cost = run_site(tmp_path, hosts, variables, playbook=str(tmp_path / "play.yml"))
+    assert play.rc != 0 and "there is no answer about pod CIDRs from node-002, node-003" in play.stdout
+    variables["node_network_pod_cidr_rebuild"] = "partial"
+    play, _cost = run_site(tmp_path, hosts, variables, playbook=str(tmp_path / "play.yml"))
+    assert play.rc == 0, play.stdout + play.stderr
+    told = [peers.unpack(task["result"]["msg"])[0] for task in play.tasks if task["action"].endswith("debug")]
+    cidrs = {name: [f"10.240.{index}.0/24", f"fd00:10:240:{index or ''}{':' if index else ''}:/64"] for index, name in enumerate(hosts)}
+    assert told == [{name: {"pod_cidrs": cidrs[name], "addresses": [host["ansible_host"], host["ip6"]]} for name, host in hosts.items()}] * 3
+    assert (tmp_path / "here.json").exists()
+
+
+@pytest.mark.parametrize(("host", "address"), [
+    ({"ansible_host": "192.0.2.1"}, ["192.0.2.1"]),
+    ({"ansible_host": "192.0.2.1", "ip": "10.0.0.1"}, ["10.0.0.1"]),
+    ({"ansible_host": "192.0.2.1", "access_ip": "10.0.0.9", "ip6": "fd00::1"}, ["10.0.0.9", "fd00::1"]),
+    ({"ansible_host": "node-001.example.org"}, None),
+    ({"ansible_host": "127.0.0.1"}, None),
+])  # fmt: skip
+def test_the_address_of_a_node_is_the_first_that_the_inventory_knows(tmp_path, host, address):
+    """Without any, there are no routes."""
+    (tmp_path / "play.yml").write_text(
+        "- hosts: kube_node\n  gather_facts: false\n  roles: [kubenode.network.node_network]\n"
+        "  post_tasks: [{ansible.builtin.debug: {msg: '{{ __node_network_peers if __node_network_routes_wanted | bool else none }}'}}]\n"
+    )
+    hosts = {"node-001": {"ansible_connection": "stub", **host}, "node-002": {"ansible_connection": "stub"}}
+    play, _cost = run_site(tmp_path, hosts, playbook=str(tmp_path / "play.yml"))
+    assert play.rc == 0, play.stdout + play.stderr
+    told = next(task["result"]["msg"] for task in play.tasks if task["action"].endswith("debug"))
+    assert (told and peers.unpack(told)[0]["node-001"]["addresses"]) == address

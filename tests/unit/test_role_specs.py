@@ -44,7 +44,7 @@ def taken(options):
 
 
 def test_every_role_is_looked_at():
-    assert [path.name for path in ROLES] == ["configure_cni", "install_cni", "kubenet", "node_network", "pull"]
+    assert [path.name for path in ROLES] == ["configure_cni", "install_cni", "kubenet", "kubespray", "node_network", "pull"]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda path: path.name)

@@ -85,8 +85,8 @@ class _Work:
                 self.nodes.setdefault(name, blocks)
         for name, blocks in self.site.fixed.items():
             before = self.kept.nodes.get(name, [])
-            families = {block.version for block in blocks}
-            rest = [block for block in before if block.version not in families] if fill else []
+            left = {pool.version for pool in self.site.pools if fill} - {block.version for block in blocks}
+            rest = [block for block in before if block.version in left]
             gone = [block for block in before if block not in blocks and block not in rest]
             self.nodes[name] = self._in_order([*blocks, *rest])
             self.given_back.update(gone)
@@ -105,9 +105,9 @@ class _Work:
         order = [pool.version for pool in pools]
         problems: list[Problem] = []
         for name, blocks in self.nodes.items():
-            if name in self.site.fixed or self.kept.nodes.get(name) is not blocks:
-                continue
-            for block in blocks:
+            for block in blocks if name in self.kept.nodes else ():
+                if block in self.site.fixed.get(name, ()):
+                    continue
                 fault = fault_in(pools, block, block)
                 problems += [Problem(f"store: node {name}", fault)] if fault else []
             if turned((block.version for block in blocks), order):
@@ -151,9 +151,10 @@ class _Work:
         problems: list[Problem] = []
         for name in self.site.nodes:
             found = {block.version for block in self.site.fixed.get(name, ())}
-            families = " and ".join(FAMILIES[pool.version] for pool in self.site.pools if pool.version not in found)
-            if families or not found:
-                problems.append(Problem(f"pod_cidrs.{name}", f"has no {families} CIDR (expected one of each family)".replace("no  ", "no ")))
+            lacking = [FAMILIES[pool.version] for pool in self.site.pools if pool.version not in found]
+            if lacking or not found:
+                what = " ".join([" and ".join(lacking), "CIDR"]).strip()
+                problems.append(Problem(f"pod_cidrs.{name}", f"has no {what} (expected one of each family)"))
         return limited(problems, "pod_cidrs")
 
     def fill(self) -> list[Problem]:

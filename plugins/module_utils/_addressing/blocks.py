@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import typing as t
 
@@ -41,9 +40,12 @@ class Block(t.NamedTuple):
         return self.version == other.version and self.first <= other.last and other.first <= self.last
 
 
-# The usual spelling of IPv4, so that most of it needs no more than this. Everything else goes to parse_cidr, which knows all the rest.
+# The usual spellings, so that most texts need no more than these. Everything else goes to parse_cidr, which knows all the rest.
 _OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}/(3[0-2]|[12]?[0-9])")
+_IPV6 = re.compile(r"([0-9a-f:]{2,39})/([0-9]{1,3})")
+# Runs of zeros, the longest first (RFC 5952 section 4.2).
+_ZEROS = tuple(":0" * count + ":" for count in range(8, 1, -1))
 
 
 def block_of(network: Network) -> Block:
@@ -52,19 +54,48 @@ def block_of(network: Network) -> Block:
 
 def parse(text: object) -> Block | None:
     """The block that is written so, None where that is no CIDR (``cidr.parse_cidr`` says why)."""
-    found = _IPV4.fullmatch(text) if isinstance(text, str) else None
-    if found:
-        a, b, c, d, length = map(int, found.groups())
-        first = a << 24 | b << 16 | c << 8 | d
-        return Block(4, first, length) if not first & ((1 << (32 - length)) - 1) else None
+    if isinstance(text, str):
+        found = _IPV4.fullmatch(text)
+        if found:
+            a, b, c, d, length = map(int, found.groups())
+            first = a << 24 | b << 16 | c << 8 | d
+            return Block(4, first, length) if not first & ((1 << (32 - length)) - 1) else None
+        block = _parse_ipv6(text)
+        if block:
+            return block
     network, _problems = parse_cidr(text, "")
     return block_of(network) if network else None
+
+
+def _parse_ipv6(text: str) -> Block | None:
+    """None for what is not spelled as this module spells it, and for what is none."""
+    found = _IPV6.fullmatch(text)
+    if not found or int(found[2]) > 128:
+        return None
+    left, _gap, right = found[1].partition("::")
+    first = 0
+    for words, end in ((left, 8), (right, right.count(":") + 1)):
+        for place, word in enumerate(words.split(":") if words else ()):
+            if word:  # an empty one is a mistake, which the comparison below finds
+                first |= int(word, 16) << max(end - 1 - place, 0) * 16
+    length = int(found[2])
+    if first >= 1 << 128 or first & ((1 << (128 - length)) - 1):
+        return None
+    block = Block(6, first, length)
+    return block if str(block) == text else None
 
 
 def address_text(version: int, number: int) -> str:
     if version == 4:
         return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    return str(ipaddress.IPv6Address(number))
+    high, low = number >> 64, number & (1 << 64) - 1
+    text = (f":{high >> 48:x}:{high >> 32 & 65535:x}:{high >> 16 & 65535:x}:{high & 65535:x}"
+            f":{low >> 48:x}:{low >> 32 & 65535:x}:{low >> 16 & 65535:x}:{low & 65535:x}:")  # fmt: skip
+    for zeros in _ZEROS:
+        place = text.find(zeros)
+        if place >= 0:
+            return f"{text[1:place]}::{text[place + len(zeros):-1]}"
+    return text[1:-1]
 
 
 def merge(spans: t.Iterable[Span]) -> list[Span]:

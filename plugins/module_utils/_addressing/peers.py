@@ -106,7 +106,7 @@ def read(text: str) -> tuple[int, int, str] | None:
 def parse(peers: t.Mapping[t.Any, t.Any], path: str = "peers", by: Read = read) -> tuple[list[Peer], list[Problem]]:
     """``{name: {"pod_cidrs": [CIDR, ...], "addresses": [address, ...]}}`` as numbers, in the order given, and what is wrong with it.
 
-    A node without a CIDR, or whose ``pod_cidrs`` are None, has none yet. Two nodes may not have an address in common.
+    A node without a CIDR, or whose ``pod_cidrs`` are None, has none yet. No address of pods may be in two ranges.
     """
     found, problems = [], []
     for name, entry in peers.items():
@@ -124,11 +124,11 @@ def _peer(name: t.Any, entry: t.Any, path: str, by: Read) -> tuple[Peer, list[Pr
         return peer, [Problem(path, f"{entry!r} is not a dictionary (expected pod_cidrs and addresses)")]
     problems = [Problem(f"{path}.{key}", "is not known (expected pod_cidrs and addresses)") for key in entry if key not in KEYS]
     for value, place in _items(entry, "pod_cidrs", path, problems):
-        number = _cidr(value, peer.name, place, by)
-        if isinstance(number, Cidr):
-            peer.pod_cidrs.append(number)
+        network = _cidr(value, peer.name, place, by)
+        if isinstance(network, Cidr):
+            peer.pod_cidrs.append(network)
         else:
-            problems += number
+            problems += network
     for value, place in _items(entry, "addresses", path, problems):
         address = _address(value, place, by)
         if isinstance(address, Address):

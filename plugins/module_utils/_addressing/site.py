@@ -13,7 +13,7 @@ import re
 import typing as t
 
 from .._errors import Problem
-from .blocks import Block, block_of, overlaps, parse
+from .blocks import Block, address_text, block_of, overlaps, parse
 from .cidr import EXAMPLES, FAMILIES, NEVER_PODS, WIDTHS, Network, check_cidrs, parse_cidr, unfit_for_pods
 from .pools import MASK_DISTANCE, Pool, as_netaddr, block_fault, pool_of, read_pools
 
@@ -27,7 +27,10 @@ _NAME_LENGTH = 253
 _DOCUMENTATION = tuple(
     block_of(ipaddress.ip_network(text)) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 )
-_NEVER_NODES = tuple((block_of(network), what) for network, what in NEVER_PODS)
+_NEVER_NODES = {
+    version: [(int(network.network_address), int(network.broadcast_address), what) for network, what in NEVER_PODS if network.version == version]
+    for version in FAMILIES
+}
 
 
 class Site(t.NamedTuple):
@@ -99,7 +102,7 @@ class _Reader:
         if "cluster_cidrs" not in self.options:
             ranges = [(block, f"pod_cidrs.{name}") for name, blocks in fixed.items() for block in blocks]
         self._look_at_services(services, ranges)
-        self._look_at_orders(services, fixed)
+        self._look_at_orders(services, fixed, reported)
         addresses = self._addresses(set(nodes), ranges)
         self._warn(ranges)
         return Site(self.pools, nodes, frozenset(remove), fixed, reported, unanswered, addresses)
@@ -165,7 +168,7 @@ class _Reader:
             elif values is not None and not isinstance(values, (list, tuple)):
                 problems.append(Problem(f"{option}.{name}", f"{value!r} is not a list (expected a list, e.g. [{EXAMPLES[4]}])"))
             elif values:
-                found[name] = list(values)
+                found[name] = values if isinstance(values, list) else list(values)
         self.add(option, problems)
         return found
 
@@ -214,7 +217,7 @@ class _Reader:
             if block.overlaps(block_of(service))
         ])  # fmt: skip
 
-    def _look_at_orders(self, services: list[Network], fixed: dict[str, list[Block]]) -> None:
+    def _look_at_orders(self, services: list[Network], fixed: dict[str, list[Block]], reported: dict[str, list[Block]]) -> None:
         order, whose = [pool.version for pool in self.pools], "cluster_cidrs"
         if not order:
             name = next((name for name, blocks in fixed.items() if len(blocks) == 2), "")
@@ -222,27 +225,29 @@ class _Reader:
         expected = f"has another order of families than {whose} (expected the same order)"
         if turned((service.version for service in services), order):
             self.problems.append(Problem("service_cidrs", f"{[str(service) for service in services]!r} {expected}"))
-        self.add("pod_cidrs", [
-            Problem(f"pod_cidrs.{name}", f"{[str(block) for block in blocks]!r} {expected}")
-            for name, blocks in fixed.items()
-            if turned((block.version for block in blocks), order)
-        ])  # fmt: skip
+        for option, given in (("pod_cidrs", fixed), ("reported", reported)):
+            self.add(option, [
+                Problem(f"{option}.{name}", f"{[str(block) for block in blocks]!r} {expected}")
+                for name, blocks in given.items()
+                if turned((block.version for block in blocks), order)
+            ])  # fmt: skip
 
     def _addresses(self, names: set[str], ranges: list[tuple[Block, str]]) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         hosts: list[tuple[Block, str]] = []
         problems: list[Problem] = []
         for name, texts in self._by_name("addresses", names).items():
-            found[name] = []
+            found[name] = texts
             for index, text in enumerate(texts):
-                path = f"addresses.{name}[{index}]"
                 host, fault = _host(text)
                 if fault or host is None:
-                    problems.append(Problem(path, fault))
+                    problems.append(Problem(f"addresses.{name}[{index}]", fault))
                     continue
-                hosts.append((host, path))
-                found[name].append(str(host).partition("/")[0])
-        problems += [_of_addresses(one, other, set(hosts)) for one, other in overlaps([*ranges, *hosts]) if other in set(hosts)]
+                hosts.append((host, name))
+                normal = address_text(host.version, host.first)
+                if normal != text:
+                    found[name] = [*found[name][:index], normal, *found[name][index + 1 :]]
+        problems += [_of_addresses(one, other) for one, other in overlaps([*ranges, *hosts]) if _is_host(other[0])]
         self.add("addresses", problems)
         return found
 
@@ -274,12 +279,16 @@ def _host(text: object) -> tuple[Block | None, str]:
     host = parse(f"{text}/{WIDTHS[version]}") if isinstance(text, str) else None
     if host is None:
         return None, f"{text!r} is not an IP address (expected e.g. 192.0.2.11)"
-    what = next((what for block, what in _NEVER_NODES if host.inside(block)), None)
+    what = next((what for first, last, what in _NEVER_NODES[version] if first <= host.first <= last), None)
     return host, f"{text!r} is {what} (expected an address by which other nodes reach this one)" if what else ""
 
 
-def _of_addresses(one: tuple[Block, str], other: tuple[Block, str], hosts: t.Container[tuple[Block, str]]) -> Problem:
-    text = f"'{str(other[0]).partition('/')[0]}'"
-    if one in hosts:
-        return Problem(other[1], f"{text} is {one[1]} as well (expected an address of this node alone)")
-    return Problem(other[1], f"{text} is inside {one[1]} {one[0]} (expected an address outside of the pods' networks)")
+def _is_host(block: Block) -> bool:
+    return block.length == WIDTHS[block.version]
+
+
+def _of_addresses(one: tuple[Block, str], other: tuple[Block, str]) -> Problem:
+    path, text = f"addresses.{other[1]}", f"'{address_text(other[0].version, other[0].first)}'"
+    if _is_host(one[0]):
+        return Problem(path, f"{text} is an address of {one[1]} as well (expected an address of this node alone)")
+    return Problem(path, f"{text} is inside {one[1]} {one[0]} (expected an address outside of the pods' networks)")

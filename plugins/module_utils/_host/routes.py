@@ -37,7 +37,7 @@ _METRIC = {4: 0, 16: 1024}
 _ROUTE = struct.Struct("=8BI")  # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type; flags
 _HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, hops, link
 _NUMBER = struct.Struct("=I")
-_PROTOCOL = 5  # where it is in a rtmsg
+_PROTOCOL, _FLAGS = 5, slice(8, 12)  # where they are in a rtmsg
 _LINK = struct.Struct("=BBHiII")  # struct ifinfomsg: family, -, type, link; flags, change
 _ADDRESS_SCOPE = 3  # where it is in a struct ifaddrmsg
 #: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE
@@ -258,8 +258,8 @@ def _read_own() -> list[OwnRoute]:
             bodies = rtnetlink.dump(RTM_GETROUTE, request, RTM_NEWROUTE, strict=True)
         except OSError as error:
             raise _unread(error) from error
-        # Without IPv6 the kernel answers with what it has, and an older one with the routes of others, too.
-        found += [_own(body) for body in bodies if body[0] == family and body[_PROTOCOL] == OURS]
+        # Without IPv6 the kernel answers with what it has, and an older one with the routes of others and what it remembers of paths, too.
+        found += [_own(body) for body in bodies if body[0] == family and body[_PROTOCOL] == OURS and not _number(body[_FLAGS]) & RTM_F_CLONED]
     return found
 
 

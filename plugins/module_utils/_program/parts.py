@@ -25,6 +25,8 @@ from .._sections.base import Options, Run, defaults
 #: The sections that can be made from the document alone, in the order in which they are applied.
 SECTIONS: tuple[t.Any, ...] = (sysctl_bridge_nf, kubenet_bridge, masquerade, networks, portmap, bandwidth, routes, boot_service)
 
+#: Keys of a state that are told in a line: there may be a route to each of thousands of nodes.
+MOST = 8
 OK, DRIFT, MISSING, WAITING, FAILED = "ok", "drift", "missing", "waiting", "failed"
 
 
@@ -224,7 +226,8 @@ def difference(now: State, wanted: State) -> str:
     """In a line, what differs between two states; "" where that would say no more than their names."""
     if isinstance(now, dict) and isinstance(wanted, dict):
         keys = [key for key in {**wanted, **now} if now.get(key) != wanted.get(key)]
-        return ", ".join(f"{key} {_instead(now.get(key), wanted.get(key))}" for key in keys)
+        more = [f"and {len(keys) - MOST} more"] if len(keys) > MOST else []
+        return ", ".join([*(f"{key} {_instead(now.get(key), wanted.get(key))}" for key in keys[:MOST]), *more])
     return _instead(now, wanted) if isinstance(now, str) and isinstance(wanted, str) else ""
 
 

@@ -15,7 +15,7 @@ from .._cni import model
 from .._converge import Part, Want
 from .._document import Document
 from .._errors import InputError, Problem
-from .._host import files, kept, paths, plugins, runtime
+from .._host import accounts, files, kept, paths, plugins, runtime
 from .._resource import Resource, State
 from .._resources import file
 from . import plugin_source
@@ -30,18 +30,21 @@ OPTIONS: dict[str, t.Any] = {
     "package": {"type": "str"},
     "bin_dir": {"type": "path"},
     "plugins": {"type": "list", "elements": "str"},
+    "owner": {"type": "str"},
     "manifest": {"type": "dict"},
     "verify": {"type": "bool", "default": False},
     "state": STATE,
 }
 Contents = dict[str, files.FileContent]
+#: The number above it means "leave it" to chown(2).
+LAST_UID = 2**32 - 2
 
 
 def check(options: Options) -> list[Problem]:
     problems = paths.check_path("bin_dir", options["bin_dir"])
     if options["state"] == "absent":
         return problems
-    problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {})
+    problems += plugin_source.check(options) + _check_manifest(options["manifest"] or {}) + _check_owner(options["owner"])
     if options["package"] is not None:
         from . import plugin_package  # most binaries come from elsewhere
 
@@ -57,6 +60,12 @@ def check(options: Options) -> list[Problem]:
         text = "is false, but the source was not brought to the node (expected the module to run by its action plugin)"
         problems.append(Problem("remote_src", text))
     return problems
+
+
+def _check_owner(owner: str | None) -> list[Problem]:
+    if owner is None or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?", owner) or (re.fullmatch(r"[0-9]{1,10}", owner) and int(owner) <= LAST_UID):
+        return []
+    return [Problem("owner", f"{owner!r} is not a user (expected a name, or a number up to {LAST_UID})")]
 
 
 def _check_manifest(manifest: t.Mapping[str, t.Any]) -> list[Problem]:
@@ -107,11 +116,28 @@ def _from_source(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | 
     changing = differing(hashes, bin_dir) if known is None or known["plugins"] != hashes else []
     _look_at_owners(changing, None, bin_dir, known, run)
     run.planned.replaced_plugins = set(changing)
-    wants = [*file.folder_wants(os.path.dirname(bin_dir), run.document), Want(file.Folder(bin_dir), file.ROOT_FOLDER)]
+    uid = _uid(options["owner"], run)
+    folder = file.Folder(bin_dir)
+    wants = [*file.folder_wants(os.path.dirname(bin_dir), run.document), Want(folder, _owned(file.ROOT_FOLDER, uid, folder))]
     for name, content in contents.items():
         resource = file.File(os.path.join(bin_dir, name), content, binary=True)
-        wants.append(Want(resource, resource.wanted(0o755)))
-    return contents, wants, {"archive": archive, "selection": plugin_source.selection(options)}
+        wants.append(Want(resource, _owned(resource.wanted(0o755), uid, resource)))
+    return contents, wants, {"archive": archive, "selection": plugin_source.selection(options), "owner": options["owner"]}
+
+
+def _uid(owner: str | None, run: Run) -> int | None:
+    uid = accounts.uid_of(owner) if owner is not None else None
+    if owner is not None and uid is None:
+        run.refuse("owner", f"{owner!r} is no user of the node (expected the name of one, or a number)")
+    return uid
+
+
+def _owned(wanted: State, uid: int | None, resource: Resource) -> State:
+    """The state with another owner, and then with the group that is there: installers that set an owner alone, as kubespray's, leave
+    the archive's group, and put it back in each of their runs if it is changed."""
+    if uid is None or wanted is None:
+        return wanted
+    return {**wanted, "owner": uid, "group": (resource.read() or {}).get("group", 0)}
 
 
 def _from_package(options: Options, bin_dir: str, known: t.Mapping[str, t.Any] | None, run: Run) -> Built:

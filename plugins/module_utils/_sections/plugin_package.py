@@ -56,7 +56,7 @@ class Supply(t.NamedTuple):
 
 def check(options: Options) -> list[Problem]:
     """What is wrong with the options of a package by themselves."""
-    given = [name for name in ("src", "checksum", "manifest") if options[name]]
+    given = [name for name in ("src", "checksum", "owner", "manifest") if options[name]]
     problems = [Problem("package", f"is given with {name} (expected one of the two)") for name in given]
     if not re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", options["package"]):
         problems.append(Problem("package", f"{options['package']!r} is not the name of a package (expected auto, or a name like {KUBERNETES})"))

@@ -56,14 +56,6 @@ WantedBy={boot_service.WANTED_BY}
 """
 
 
-class Way(t.NamedTuple):
-    """A route to some pods. ``peer``: the node that they are on."""
-
-    prefix: str
-    via: Address
-    peer: str
-
-
 def check(options: Options) -> list[Problem]:
     if options["state"] == "absent" or "ways" in options:
         return []
@@ -141,15 +133,18 @@ def _wanted(options: Options, run: Run) -> dict[str, str]:
     if run.problems:
         return {}
     table = _Table(run)
-    ways, far = [], []
+    ways: dict[str, str] = {}
+    far = []
     for peer in others:
         for one in peer.pod_cidrs:
             via = table.first_on_link(address for address in peer.addresses if address.version == one.version)
-            ways += [Way(one.text, via, peer.name)] if via else []
-            far += [] if via else [(peer, one)]
+            if via is None:
+                far.append((peer, one))
+            else:
+                ways[one.text] = via.text
     _refuse_far(far, table, run)
     _refuse_foreign(others, table, run)
-    return {way.prefix: way.via.text for way in ways}
+    return ways
 
 
 def _refuse_own(others: t.Sequence[Peer], run: Run) -> None:
@@ -183,8 +178,8 @@ def _refuse_far(far: t.Sequence[tuple[Peer, Cidr]], table: _Table, run: Run) -> 
     said = f"{', '.join(address.text for address in addresses)} is in no network that this node is connected to by a link that is up"
     those = f"; the same for {len(more)} more, {', '.join(more[:3])}{' and others' if len(more) > 3 else ''}" if more else ""
     where = f"the router {' or '.join(routers)}" if routers else "the router between them"
-    todo = f"expected an address on-link here, or no routes by the nodes: then configure in {where} a route to {one.text} via {addresses[0].text}"
-    run.refuse(f"peers.{peer.name}.addresses", f"{said}{those} ({todo}, and so for the others; playbook export_routes prints them)")
+    todo = f"configure in {where} a route to {one.text} via {addresses[0].text}{', and so for the others' if more else ''}; playbook export_routes prints them"
+    run.refuse(f"peers.{peer.name}.addresses", f"{said}{those} (expected an address on-link here, or no routes by the nodes: then {todo})")
 
 
 def _refuse_foreign(others: t.Sequence[Peer], table: _Table, run: Run) -> None:

@@ -52,7 +52,9 @@ def run(options: t.Mapping[str, t.Any], path: str | None, check_mode: bool) -> d
             warnings += _put_aside(real, plan)
             store.write(real, t.cast(bytes, plan.after))
     warnings += _said(options, site, plan, real) + plan.allocation.warnings
-    return {**_result(site, plan.allocation), "store": path, "warnings": warnings, **_change(plan, real)}
+    change, allocation = _change(plan, real), plan.allocation
+    del plan  # what is in the store need not be in memory beside the result
+    return {**change, **_result(site, allocation), "store": path, "warnings": warnings}
 
 
 def _decided(options: t.Mapping[str, t.Any]) -> tuple[t.Mapping[str, t.Any], Kept | None]:
@@ -157,7 +159,7 @@ def _said(options: t.Mapping[str, t.Any], site: Site, plan: _Plan, path: str) ->
 def _result(site: Site, allocation: Allocation) -> dict[str, t.Any]:
     nodes, peers = {}, {}
     for name in sorted(site.nodes, key=natural):
-        nodes[name] = describe(allocation.kept.nodes[name])
+        nodes[name] = describe(allocation.kept.nodes.pop(name))  # or both would be in memory, of tens of thousands of nodes
         peers[name] = {"pod_cidrs": nodes[name]["pod_cidrs"], "addresses": site.addresses.get(name, [])}
     return {"nodes": nodes, "peers": peers, "usage": allocation.usage}
 
@@ -166,11 +168,11 @@ def _change(plan: _Plan, path: str) -> dict[str, t.Any]:
     """Of thousands of lines only those that differ are shown."""
     if plan.after == plan.before:
         return {"changed": False}
-    before, after = (data.decode(errors="replace").splitlines(keepends=True) if data else [] for data in (plan.before, plan.after))
+    before, after = ((data or b"").splitlines(keepends=True) for data in (plan.before, plan.after))
     diff = {"before": _without(before, after), "after": _without(after, before), "before_header": path, "after_header": path}
     return {"changed": True, "diff": diff}
 
 
-def _without(lines: list[str], others: list[str]) -> str:
+def _without(lines: list[bytes], others: list[bytes]) -> str:
     known = set(others)
-    return "".join(line for line in lines if line not in known)
+    return b"".join(line for line in lines if line not in known).decode(errors="replace")

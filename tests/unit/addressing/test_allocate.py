@@ -171,6 +171,13 @@ def test_fixed_cidrs_win_and_free_what_the_node_had():
     assert warnings == ["pod_cidrs.a: 10.244.7.0/24 takes the place of 10.244.0.0/24"]
 
 
+def test_what_a_node_has_beside_its_fixed_cidr_has_to_fit_as_well():
+    given = {"a": ["10.244.0.0/24", "fd00:9::/64"]}
+    assert cidrs([V4], ["a"], given, pod_cidrs={"a": ["10.244.7.0/24"]}) == {"a": ["10.244.7.0/24"]}, "there is no IPv6 any more"
+    (text,) = refusal([V4, V6], ["a"], given, pod_cidrs={"a": ["10.244.7.0/24"]})
+    assert text.startswith("store: node a: 'fd00:9::/64' is not inside its cluster CIDR")
+
+
 def test_a_node_that_is_not_known_keeps_what_it_reports_and_a_known_one_what_it_has():
     reported = {"a": ["10.244.5.0/24"], "b": ["10.244.9.0/24"], "c": [], "d": None}
     assert cidrs([V4], ["a", "b", "c", "d"], {"a": ["10.244.1.0/24"]}, reported=reported) == {
@@ -446,8 +453,8 @@ def test_addresses_come_back_in_their_normal_spelling():
 
 
 @pytest.mark.parametrize(("addresses", "message"), [
-    ({"a": ["10.244.3.4"]}, "addresses.a[0]: '10.244.3.4' is inside cluster_cidrs[0].cidr 10.244.0.0/16 (expected an address outside of the pods' networks)"),
-    ({"a": ["172.16.0.1"], "b": ["172.16.0.1"]}, "addresses.b[0]: '172.16.0.1' is addresses.a[0] as well (expected an address of this node alone)"),
+    ({"a": ["10.244.3.4"]}, "addresses.a: '10.244.3.4' is inside cluster_cidrs[0].cidr 10.244.0.0/16 (expected an address outside of the pods' networks)"),
+    ({"a": ["172.16.0.1"], "b": ["172.16.0.1"]}, "addresses.b: '172.16.0.1' is an address of a as well (expected an address of this node alone)"),
     ({"a": ["node-1.example.org"]}, "addresses.a[0]: 'node-1.example.org' is not an IP address (expected e.g. 192.0.2.11)"),
     ({"a": ["172.16.0.1/24"]}, "addresses.a[0]: '172.16.0.1/24' is not an IP address (expected e.g. 192.0.2.11)"),
     ({"a": [7]}, "addresses.a[0]: 7 is not an IP address (expected e.g. 192.0.2.11)"),
@@ -464,6 +471,8 @@ def test_an_order_of_families_that_differs_is_refused():
     assert refusal([V4, V6], ["a", "b"], {}, ["fd00:96::/108", "10.96.0.0/12"], pod_cidrs={"b": ["fd00:10:244::/64", "10.244.0.0/24"]}) == [
         "service_cidrs: ['fd00:96::/108', '10.96.0.0/12'] has another order of families than cluster_cidrs (expected the same order)",
         "pod_cidrs.b: ['fd00:10:244::/64', '10.244.0.0/24'] has another order of families than cluster_cidrs (expected the same order)"]  # fmt: skip
+    assert refusal([V4, V6], ["a"], reported={"a": ["fd00:10:244::/64", "10.244.0.0/24"]}) == [
+        "reported.a: ['fd00:10:244::/64', '10.244.0.0/24'] has another order of families than cluster_cidrs (expected the same order)"]  # fmt: skip
     assert cidrs([V4, V6], ["a"], {}, ["10.96.0.0/12", "10.112.0.0/12", "fd00:96::/108"])
     assert cidrs([V4, V6], ["a"], {}, ["fd00:96::/108"])
 

@@ -79,6 +79,7 @@ def uplink(monkeypatch):
         run.__dict__["links"] = {"eth0": link}
         return run
 
+    monkeypatch.setattr(routes, "others", list)
     monkeypatch.setattr(routes, "default_route_links", lambda: {"eth0"})
     monkeypatch.setattr(routes, "next_hop_links", lambda: {"eth0"})
     monkeypatch.setattr(sysctls, "read", lambda key: "0")

@@ -86,7 +86,8 @@ def test_the_examples_run_and_say_what_they_say(tmp_path):
     (tmp_path / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "tasks": [*tasks, tell]}]))
     (tmp_path / "ansible.cfg").touch()
     env = {**os.environ, "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path)}
-    argv = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", str(tmp_path / "play.yml")]
+    local = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]
+    argv = [sys.executable, "-m", "ansible", "playbook", *local, str(tmp_path / "play.yml")]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = [answer for msg in json.loads((tmp_path / "told.json").read_text()) for answer in (msg if isinstance(msg, list) else [msg])]

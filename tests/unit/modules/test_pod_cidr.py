@@ -20,6 +20,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible_collections.kubenode.network.plugins.action.pod_cidr import ActionModule
 from ansible_collections.kubenode.network.plugins.module_utils._addressing import pools
 from ansible_collections.kubenode.network.plugins.modules import pod_cidr
+from ansible_collections.kubenode.network.plugins.plugin_utils._site import options
 
 RETURN = yaml.safe_load(pod_cidr.RETURN)
 EXAMPLES = yaml.safe_load(pod_cidr.EXAMPLES)
@@ -77,7 +78,7 @@ STATIC = {"cluster_cidrs": None, "source": "static"}
 #: option -> (what replaces the good options, what the message begins with)
 BAD = {
     "source": [
-        ({"source": "guess"}, "value of source must be one of: allocate, static"),
+        ({"source": "guess"}, "value of source must be one of: allocate, kubernetes, static"),
         ({"cluster_cidrs": None}, "source is allocate but all of the following are missing: cluster_cidrs"),
         ({**STATIC, "pod_cidrs": {"a": ["10.244.1.0/24"]}}, "pod_cidrs.b: has no CIDR (expected one of each family)"),
     ],
@@ -102,7 +103,7 @@ BAD = {
     ],
     "service_cidrs": [({"service_cidrs": ["10.244.0.0/24"]}, "service_cidrs[0]: '10.244.0.0/24' overlaps cluster_cidrs[0].cidr 10.244.0.0/16")],
     "reserved_cidrs": [({"reserved_cidrs": ["10.244.0.0/16"]}, "reserved_cidrs[0]: '10.244.0.0/16' covers cluster_cidrs[0].cidr 10.244.0.0/16")],
-    "addresses": [({"addresses": {"a": ["10.244.0.1"]}}, "addresses.a[0]: '10.244.0.1' is inside cluster_cidrs[0].cidr 10.244.0.0/16")],
+    "addresses": [({"addresses": {"a": ["10.244.0.1"]}}, "addresses.a: '10.244.0.1' is inside cluster_cidrs[0].cidr 10.244.0.0/16")],
     "pod_cidrs": [({"pod_cidrs": {"a": ["10.0.0.0/24"]}}, "pod_cidrs.a[0]: '10.0.0.0/24' is not inside its cluster CIDR")],
     "reported": [
         ({"reported": {"a": ["10.0.0.0/24"], "b": []}, "rebuild": "complete"}, "reported.a[0]: '10.0.0.0/24' is not inside its cluster CIDR"),
@@ -123,8 +124,9 @@ def test_a_bad_value_is_one_clear_message_and_nothing_is_written(run, tmp_path, 
 
 
 def test_every_option_has_a_bad_value():
-    options = set(pod_cidr.ARGUMENT_SPEC) | {f"cluster_cidrs[].{name}" for name in pod_cidr.ARGUMENT_SPEC["cluster_cidrs"]["options"]}
-    assert set(BAD) == options
+    """Those of the source kubernetes have theirs in tests/integration/test_pod_cidr_kubernetes.py."""
+    own = {name for name in options.ARGUMENT_SPEC if name not in options.OF_KUBERNETES}
+    assert set(BAD) == own | {f"cluster_cidrs[].{name}" for name in options.ARGUMENT_SPEC["cluster_cidrs"]["options"]}
 
 
 def test_the_good_options_are_taken(run):
@@ -156,7 +158,7 @@ def test_documentation_and_argument_spec_agree():
             for name, one in options.items()
         }
 
-    assert shape(DOCUMENTATION["options"], "suboptions") == shape(pod_cidr.ARGUMENT_SPEC, "options")
+    assert shape(DOCUMENTATION["options"], "suboptions") == shape(options.ARGUMENT_SPEC, "options")
 
 
 # In plays
@@ -191,7 +193,8 @@ def stored(tmp_path, cluster="default"):
 
 
 def test_the_examples_run_as_they_are(play, tmp_path):
-    text = output(play(EXAMPLES, "--diff"))
+    own = [task for task in EXAMPLES if task[NAME].get("source") != "kubernetes"]  # that one runs in tests/integration
+    text = output(play(own, "--diff"))
     assert re.search(r"^node-8 +: ok=5 +changed=4 ", text, re.MULTILINE), text
     assert stored(tmp_path) == {f"node-{number}": [f"10.244.{number - 8}.0/24"] for number in range(8, 13)}
     assert stored(tmp_path, "blue") == {"node-1": ["10.248.7.0/25", "fd00:10:248:7::/64"]}

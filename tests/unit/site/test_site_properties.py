@@ -20,6 +20,7 @@ from ansible_collections.kubenode.network.plugins.plugin_utils._site import pod_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from testbed.dying import killed_at
 
 #: Each with another cluster in the same store.
 CLUSTERS = (
@@ -58,38 +59,6 @@ def touches(one, other):
 
 def networks_in(nodes):
     return [ipaddress.ip_network(cidr) for cidr in itertools.chain.from_iterable(nodes.values())]
-
-
-class Dying:
-    """The module os of a process that is killed right before its ``left``-th call."""
-
-    def __init__(self, left):
-        self._left = left
-
-    def __getattr__(self, name):
-        found = getattr(os, name)
-        if name == "path" or not callable(found):
-            return found
-
-        def call(*args, **kwargs):
-            self._left -= 1
-            if self._left < 0:
-                os._exit(9)
-            return found(*args, **kwargs)
-
-        return call
-
-
-def killed_at(step, options, path):
-    """Runs in a process of its own, and is killed before that call of the system; whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        try:
-            store.os = Dying(step)
-            pod_cidr.run(options, path, False)
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
 class Site(RuleBasedStateMachine):
@@ -175,7 +144,7 @@ class Site(RuleBasedStateMachine):
     def be_killed(self, nodes, step, remove):
         before = stored(self.path)
         gone = [name for name in before if name not in nodes][:1] if remove else []
-        killed_at(step, self.options(nodes, remove=gone), self.path)
+        killed_at(step, store, lambda: pod_cidr.run(self.options(nodes, remove=gone), self.path, False))
         if stored(self.path) != before:
             self.look(before, gone)
 

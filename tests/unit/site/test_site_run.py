@@ -10,6 +10,7 @@ import os
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError
 from ansible_collections.kubenode.network.plugins.plugin_utils._site import pod_cidr, store
+from testbed.dying import killed_at
 
 V4 = [{"cidr": "10.244.0.0/16"}]
 HEAD = '{"kubenode_network_pod_cidrs": {"vars": {"schema": 1, "records": ['
@@ -176,45 +177,18 @@ def test_another_run_came_first(path, monkeypatch):
     assert '"node": "b", "cidrs": ["10.244.1.0/24"]' in path.read_text()
 
 
-class Dying:
-    """The module os of a process that is killed right before its call of this number."""
-
-    def __init__(self, number):
-        self._left = number
-
-    def __getattr__(self, name):
-        found = getattr(os, name)
-        if name == "path" or not callable(found):
-            return found
-
-        def call(*args, **kwargs):
-            self._left -= 1
-            if self._left < 0:
-                os._exit(9)
-            return found(*args, **kwargs)
-
-        return call
-
-
 def test_a_run_that_is_killed_at_any_step_leaves_the_old_store_or_the_new_one(path, tmp_path):
     run(path, ["a", "b"])
     old, seen = path.read_bytes(), set()
     for step in range(100):
         path.write_bytes(old)
-        child = os.fork()
-        if child == 0:
-            try:
-                store.os = Dying(step)
-                run(path, ["a", "c"], remove=["b"])
-            finally:
-                os._exit(0)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        killed = killed_at(step, store, lambda: run(path, ["a", "c"], remove=["b"]))
         seen.add(path.read_bytes())
         after = run(path, ["a", "c"], remove=["b"])
         assert given(after) == {"a": ["10.244.0.0/24"], "c": ["10.244.2.0/24"]}
-        if status == 0:
+        if not killed:
             break
-    assert (status, step > 10, len(seen), old in seen) == (0, True, 2, True)
+    assert (killed, step > 10, len(seen), old in seen) == (False, True, 2, True)
     path.write_bytes(old)
     run(path, ["a", "c"], remove=["b"])
     assert os.listdir(tmp_path) == ["pod-cidrs.json"]
