@@ -59,8 +59,13 @@ bench: bootstrap-test ## what a node costs, against ping and two usual playbooks
 	$(PYTHON) tests/bench/run.py $(ARGS)
 
 .PHONY: molecule
-molecule: bootstrap-test ## the site playbook on a systemd node, over ssh (KUBENODE_SUITE=sid for another Debian)
+molecule: bootstrap-test ## the site playbook on a systemd node, over ssh (KUBENODE_SUITE=sid for another Debian), then multi-node
 	molecule test --scenario-name default $(ARGS)
+	molecule test --scenario-name multi_node $(ARGS)
+
+.PHONY: multi-node
+multi-node: bootstrap-test ## three nodes with a real containerd each: their pods and services, a node that joins, a reboot, a node that leaves
+	molecule test --scenario-name multi_node $(ARGS)
 
 .PHONY: matrix
 matrix: bootstrap-test ## the same on Debian 11, 12, 13 and sid (ARGS=sid for one)

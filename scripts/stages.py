@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from reports import LOGS, REPORTS, ROOT, Counts, read_counts
 
-LANES = (("matrix", "systemd", "controllers"), ("integration",), ())
+LANES = (("matrix", "multi-node", "systemd", "controllers"), ("integration",), ())
 PRIORITIES = (0, 0, 10)
 #: The longest first: a short one at the end leaves less of the other lane idle.
 ANYWHERE = ("faults", "sanity", "unit", "lint", "build")

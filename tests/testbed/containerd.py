@@ -162,7 +162,7 @@ class Containerd:
         dumped = self.node.run(["containerd", "--config", self.config, "config", "dump"], env=self._env).stdout
         name = re.search(r"""^\s*(?:sandbox_image|sandbox) = ["'](.+)["']$""", dumped, re.MULTILINE).group(1)
         path = "/run/testbed/pause.tar"
-        self.outside(path).write_bytes(_pause_image(name))
+        self.outside(path).write_bytes(pause_image(name))
         self.node.run(["ctr", "--address", _SOCKET, "--namespace", "k8s.io", "images", "import", path], env=self._env)
 
     def _cgroups(self) -> list[Path]:
@@ -229,7 +229,7 @@ def _log_line(line: str) -> dict[str, str]:
     return words if "msg" in words else {"level": "", "msg": line}
 
 
-def _pause_image(name: str) -> bytes:
+def pause_image(name: str) -> bytes:
     """A tar as `docker save` writes it."""
     layer = _tar({"pause": _PAUSE.read_bytes()})
     config = {"architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()), "os": "linux",

@@ -24,32 +24,13 @@ _LIBRARIES = "/opt/testbed"
 _INIT_ON_HYBRID = ["sh", "-c", "umount --recursive /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec /sbin/init"]
 
 
-class SystemdNode(Place):
-    """A container with systemd. /etc and /var outlive a restart; links, rules and /run do not: a reboot, as far as the network
-    goes. Of the host it sees, read-only, this checkout, Ansible and pyroute2. A context manager.
+class Container(Place):
+    """A container with systemd, which is there. /etc and /var outlive a restart; links, rules and /run do not: a reboot, as far as the
+    network goes."""
 
-    suite, flavour: those of scripts/node-image. seen: more folders of the host that it sees.
-    """
-
-    def __init__(self, name: str, suite: str = "bookworm", flavour: str = "plain", seen: tuple[Path, ...] = ()) -> None:
-        link_collection()
-        self.name = f"kubenode-{name}-{os.getpid()}"
-        self.has_ansible = False
-        image = subprocess.run([str(CHECKOUT / "scripts" / "node-image"), suite, flavour], check=True, stdout=subprocess.PIPE, text=True).stdout
-        mounts = map(self._mount, {**_seen(), **dict(zip(seen, map(str, seen)))}.items())
-        options = ["--detach", "--replace", f"--name={self.name}", f"--hostname={name}", "--systemd=always", "--cgroupns=private",
-                   "--cap-add=NET_ADMIN,SYS_ADMIN,NET_RAW", "--security-opt=unmask=ALL", *mounts]
-        hybrid = Path("/sys/fs/cgroup/unified/cgroup.procs").exists()
-        self._podman("run", *options, image.strip(), *(_INIT_ON_HYBRID if hybrid else []))
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    @staticmethod
-    def _mount(item: tuple[Path, str]) -> str:
-        return f"--volume={item[0]}:{item[1]}:ro"
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._wait()
 
     def _podman(self, *argv: str) -> str:
         return subprocess.run([_PODMAN, *argv], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -65,8 +46,38 @@ class SystemdNode(Place):
     def restart(self) -> None:
         """A reboot."""
         self._podman("restart", "--time=5", self.name)
-        self.has_ansible = False
         self._wait()
+
+
+class SystemdNode(Container):
+    """A container that is made here. Of the host it sees, read-only, this checkout, Ansible and pyroute2. A context manager.
+
+    suite, flavour: those of scripts/node-image. seen: more folders of the host that it sees.
+    """
+
+    def __init__(self, name: str, suite: str = "bookworm", flavour: str = "plain", seen: tuple[Path, ...] = ()) -> None:
+        link_collection()
+        self.name = f"kubenode-{name}-{os.getpid()}"
+        self.has_ansible = False
+        image = subprocess.run([str(CHECKOUT / "scripts" / "node-image"), suite, flavour], check=True, stdout=subprocess.PIPE, text=True).stdout
+        mounts = map(self._mount, {**_seen(), **dict(zip(seen, map(str, seen)))}.items())
+        options = ["--detach", "--replace", f"--name={self.name}", f"--hostname={name}", "--systemd=always", "--cgroupns=private",
+                   "--cap-add=NET_ADMIN,SYS_ADMIN,NET_RAW", "--security-opt=unmask=ALL", *mounts]
+        hybrid = Path("/sys/fs/cgroup/unified/cgroup.procs").exists()
+        self._podman("run", *options, image.strip(), *(_INIT_ON_HYBRID if hybrid else []))
+        try:
+            super().__init__(self.name)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _mount(item: tuple[Path, str]) -> str:
+        return f"--volume={item[0]}:{item[1]}:ro"
+
+    def restart(self) -> None:
+        super().restart()
+        self.has_ansible = False
 
     def module(self, name: str, args: dict[str, Any], **options: Any) -> dict[str, Any]:
         """Run a module by the node's own Python (see Node.module), with the library that the image lacks."""
