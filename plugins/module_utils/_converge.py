@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
 import re
 import sys
+import threading
 import typing as t
 
 from ._document import Document, DocumentFile
@@ -226,6 +228,19 @@ def require_libraries(changes: t.Sequence[Change]) -> None:
                 raise MissingLibrary(library, f"{type(error).__name__}: {error}", change.resource.id) from error
             if lowest and _number(_version(library)) < _number(lowest):
                 raise MissingLibrary(library, f"version {_version(library)} is installed (expected {lowest} or newer)", change.resource.id)
+
+
+def import_ahead(requirements: t.Iterable[str]) -> None:
+    """Begins to import libraries, which goes on while the run waits for downloads and programs. Whoever needs them waits for that, and
+    finds out what is wrong with them."""
+    for library in (requirement.partition(">=")[0] for requirement in requirements):
+        if library not in sys.modules:
+            threading.Thread(target=_import, args=(library,)).start()
+
+
+def _import(library: str) -> None:
+    with contextlib.suppress(Exception):
+        importlib.import_module(library)
 
 
 def _version(library: str) -> str:

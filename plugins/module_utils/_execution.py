@@ -11,7 +11,7 @@ import time
 import typing as t
 
 from . import _transaction
-from ._converge import MissingLibrary, Outcome, Part, converge, require_libraries
+from ._converge import MissingLibrary, Outcome, Part, converge, import_ahead, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
 from ._host import bytecode, kept, process
@@ -123,7 +123,9 @@ def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
         for section, options, _path in opened:
             sections.setdefault(section.NAME, []).append(options)
         run = Run(Document.load(made=recovered.made), check=terms.check, sections=sections, warnings=recovered.warnings)
-        run.cleanups += [] if terms.check else [bytecode.keep, kept.save]
+        if not terms.check:
+            run.cleanups += [bytecode.keep, kept.save]
+            import_ahead(library for section in _new_sections(opened, run) for library in getattr(section, "LIBRARIES", ()))
         try:
             parts = planned_parts(opened, run)
             run.warnings += _waiting(parts)
@@ -131,6 +133,11 @@ def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
         finally:
             for cleanup in run.cleanups:
                 cleanup()
+
+
+def _new_sections(opened: t.Sequence[Opened], run: Run) -> list[Section]:
+    """Those of which the node has nothing yet."""
+    return [section for section, _options, _path in opened if not run.document.instances(section.NAME)]
 
 
 @contextlib.contextmanager

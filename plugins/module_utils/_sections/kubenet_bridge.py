@@ -24,6 +24,8 @@ from . import bridge_dedup, bridge_pods, unmanaged
 from .base import STATE, Options, Run, defaults, removal
 
 NAME = "kubenet_bridge"
+#: What a new bridge needs.
+LIBRARIES = resource.Bridge.libraries
 OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str", "default": "cbr0"},
     "pod_cidrs": {"type": "list", "elements": "str"},
