@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError
 from ansible_collections.kubenode.network.plugins.plugin_utils._site import pod_cidr, store
-from ansible_collections.kubenode.network.plugins.plugin_utils._site.options import ARGUMENT_SPEC, PATHS, REQUIRED_IF
+from ansible_collections.kubenode.network.plugins.plugin_utils._site.options import ARGUMENT_SPEC, PATHS
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
@@ -24,7 +24,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        _validation, given = self.validate_argument_spec(ARGUMENT_SPEC, required_if=REQUIRED_IF)
+        self._refuse_texts()
+        _validation, given = self.validate_argument_spec(ARGUMENT_SPEC)
         options = {name: value for name, value in given.items() if value is not None}
         for name in PATHS & set(self._task.args):  # those of the environment are what they are for other programs
             if options.get(name):
@@ -39,6 +40,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             found.pop("diff", None)
         return {**result, **found}
 
+    def _refuse_texts(self) -> None:
+        """Ansible itself would not say which option it is."""
+        ranges = self._task.args.get("cluster_cidrs")
+        for index, one in enumerate(ranges if isinstance(ranges, list) else []):
+            if isinstance(one, str) and "=" not in one and not one.lstrip().startswith("{"):
+                raise AnsibleActionFail(f"cluster_cidrs[{index}]: {one!r} is not a dictionary (expected e.g. {{cidr: 10.244.0.0/16, node_mask_size: 24}})")
+
     def _store(self, options: t.Mapping[str, t.Any], task_vars: t.Mapping[str, t.Any]) -> str | None:
         """The path of the store. CIDRs that are decided elsewhere are remembered only where that is asked for."""
         if "store" in options:
@@ -47,7 +55,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible has no types
             return None
         folder = next(filter(None, (_folder(source) for source in task_vars.get("ansible_inventory_sources") or ())), None)
         folder = folder or task_vars.get("inventory_dir")
-        if not folder:
+        if not folder or not os.path.isabs(folder):  # ansible-core has the text None for a list of hosts
             raise AnsibleActionFail("store: is required, since there is no inventory in a file (expected a path on the controller)")
         return os.path.join(folder, store.NAME)
 

@@ -173,7 +173,7 @@ INSTEAD = [
     "10.244.2.0/24 via 192.0.2.99 proto 107", "10.244.2.0/24 via 192.0.2.12 proto 107 mtu 1300", "blackhole 10.244.2.0/24 proto 107",
     "10.244.2.0/24 proto 107 nexthop via 192.0.2.12 nexthop via 192.0.2.13", "10.244.2.0/24 dev eth0 proto 107",
     "fd00:10:244:2::/64 via 2001:db8:0:1::99 proto 107", "blackhole fd00:10:244:2::/64 proto 107",
-    "fd00:10:244:2::/64 proto 107 nexthop via 2001:db8:0:1::12 nexthop via 2001:db8:0:1::13",
+    "fd00:10:244:2::/64 proto 107 nexthop via 2001:db8:0:1::13 nexthop via 2001:db8:0:1::14",
 ]  # fmt: skip
 
 
@@ -216,6 +216,22 @@ def test_routes_of_our_protocol_that_nobody_asked_for_go(node):
         ip_route(node, "add", route)
     assert len(mended(node)["before"]) == len(ODD)
     assert not diff_dumps(before, node.dump())
+
+
+def test_a_next_hop_of_others_that_the_kernel_joins_to_ours_is_left_alone(node):
+    """In IPv6 two routes to one prefix become one with two next hops, which shows the first one's protocol."""
+    run(node)
+    prefix = CIDRS["node-2"][1]
+    joined = f"{prefix} via 2001:db8:0:1::77"
+    ip_route(node, "append", f"{joined} proto static")
+    text = "has next hops of others beside ours"
+    assert text in refused(node) and prefix in refused(node)
+    assert text in refused(node, without("node-2"))
+    before = node.dump()
+    gone = node.module("pod_routes", {"state": "absent"})
+    assert text in gone["msg"] and not diff_dumps(before, node.dump())
+    ip_route(node, "del", joined)
+    assert run(node)["changed"] is False
 
 
 def test_what_a_lost_document_left_is_taken_over_and_taken_away(node):

@@ -154,6 +154,53 @@ def test_a_node_that_nobody_knows_is_refused(tmp_path, playbook, node, message):
     assert changes(play) == {} and not (tmp_path / "pod-cidrs.json").exists()
 
 
+@pytest.mark.parametrize("playbook", [ADD, REMOVE])
+def test_a_limit_that_would_leave_somebody_out_is_refused(tmp_path, playbook):
+    play, _cost = run_site(tmp_path, stubs(3), {"kubenode_network_node": "node-003"}, ("--limit=node-001",), playbook=playbook)
+    assert play.rc != 0 and "--limit: node-001 cannot be given here" in " ".join(play.stdout.split()), play.stdout + play.stderr
+    assert changes(play) == {} and not (tmp_path / "pod-cidrs.json").exists()
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"ansible_host": "node-002.example.org"}, "no address is known of node-002 (IPv4), by which the others reach its pods (expected ip"),
+    ({"ip6": None}, "no address is known of node-002 (IPv6), by which"),
+])  # fmt: skip
+def test_a_node_to_which_no_route_can_lead_is_named_before_any_is_changed(tmp_path, change, message):
+    hosts = stubs(3)
+    hosts["node-002"].update(change)
+    extra = {"node_network_pod_cidr_rebuild": "partial"}
+    play, _cost = run_site(tmp_path, hosts, extra)
+    assert play.rc != 0 and message in " ".join(play.stdout.split()), play.stdout + play.stderr
+    assert changes(play) == {}
+    assert run_site(tmp_path, hosts, {**extra, "node_network_routes": False})[0].rc == 0
+
+
+def test_a_node_that_was_not_asked_has_not_said_that_it_has_nothing(fleet):
+    """Another interpreter since an upgrade, or a document that is none."""
+    run(fleet)
+    known = (fleet.folder / "pod-cidrs.json").read_text()
+    (fleet.folder / "pod-cidrs.json").unlink()
+    variables, fleet.variables["node-001"] = fleet.variables["node-001"], {**fleet.variables["node-001"], "ansible_python_interpreter": "/gone/python3"}
+    document = fleet.nodes["node-002"].read("/etc/kubenode-network/node.json")
+    fleet.nodes["node-002"].write("/etc/kubenode-network/node.json", "{}")
+    for rebuild in ("never", "complete"):
+        said = " ".join(run(fleet, extra={"node_network_pod_cidr_rebuild": rebuild}, rc=2).stdout.split())
+        assert "there is no answer about pod CIDRs from node-001, node-002" in said
+    assert not (fleet.folder / "pod-cidrs.json").exists()
+    fleet.variables["node-001"] = variables
+    fleet.nodes["node-002"].write("/etc/kubenode-network/node.json", document, 0o600)
+    run(fleet, extra={"node_network_pod_cidr_rebuild": "complete"})
+    assert (fleet.folder / "pod-cidrs.json").read_text() == known
+
+
+def test_routes_that_are_not_wanted_any_more_are_taken_away(fleet):
+    run(fleet)
+    assert routes(fleet.nodes["node-001"])
+    run(fleet, extra={"node_network_routes": False})
+    assert routes(fleet.nodes["node-001"]) == {}
+    assert run(fleet, extra={"node_network_routes": False}).changed == 0
+
+
 def test_a_node_that_makes_itself_decides_nothing(tmp_path):
     play, _cost = run_site(tmp_path, stubs(2), {"kubenode_network_pull_host": "node-001"}, playbook=PULL)
     assert play.rc != 0 and "no pod CIDR was allocated for node-001 yet (expected a run of kubenode.network.site" in play.stdout, play.stdout
@@ -187,13 +234,15 @@ def test_the_role_alone_knows_all_nodes_in_each_batch(tmp_path):
     ({"ansible_host": "127.0.0.1"}, None),
 ])  # fmt: skip
 def test_the_address_of_a_node_is_the_first_that_the_inventory_knows(tmp_path, host, address):
-    """Without any, there are no routes."""
     (tmp_path / "play.yml").write_text(
         "- hosts: kube_node\n  gather_facts: false\n  roles: [kubenode.network.node_network]\n"
         "  post_tasks: [{ansible.builtin.debug: {msg: '{{ __node_network_peers if __node_network_routes_wanted | bool else none }}'}}]\n"
     )
-    hosts = {"node-001": {"ansible_connection": "stub", **host}, "node-002": {"ansible_connection": "stub"}}
-    play, _cost = run_site(tmp_path, hosts, playbook=str(tmp_path / "play.yml"))
+    hosts = {"node-001": {"ansible_connection": "stub", **host}, "node-002": stubs(2)["node-002"]}
+    play, _cost = run_site(tmp_path, hosts, {"node_network_cluster_cidrs": [{"cidr": "10.240.0.0/16"}]}, playbook=str(tmp_path / "play.yml"))
+    if address is None:
+        assert play.rc != 0 and "no address is known of node-001 (IPv4)" in " ".join(play.stdout.split())
+        return
     assert play.rc == 0, play.stdout + play.stderr
     told = next(task["result"]["msg"] for task in play.tasks if task["action"].endswith("debug"))
-    assert (told and peers.unpack(told)[0]["node-001"]["addresses"]) == address
+    assert peers.unpack(told)[0]["node-001"]["addresses"] == address

@@ -301,6 +301,17 @@ def _own(body: bytes) -> OwnRoute:
     return OwnRoute(route.prefix if plain_slot else f"{route.prefix} table {route.table} metric {route.metric} tos {tos}", str(route), body)
 
 
+def joined(known: t.Mapping[str, str]) -> list[str]:
+    """Those of the ``known`` routes, prefix -> next hop, to which the kernel has joined next hops of others, as ip(8) shows them: in IPv6 it
+    does so, whatever protocol those have, and shows that of the first."""
+    found = []
+    for one in own():
+        for route in _route(one.body) if one.body is not None and one.name in known else ():
+            if route.version == 6 and known[one.name] in [hop.gateway for hop in route.hops] and len(route.hops) > 1:
+                found.append(one.via)
+    return found
+
+
 #: The next hop of a route as we make them, or the message of another one.
 How = t.Union[str, bytes]
 

@@ -83,6 +83,14 @@ def resolved(desired: t.Mapping[str, t.Any]) -> Options:
 
 
 def parts(options: Options, run: Run) -> list[Part]:
+    joined = routes.joined((run.document.desired(NAME, INSTANCE) or {"routes": {}})["routes"])
+    if joined and "ways" in options:
+        run.warnings.append(f"{NAME}: {joined[0]} has next hops of others beside ours, and so no route is changed")
+        return [Part(NAME, INSTANCE, {"node": options["node"], "routes": dict(options["ways"])}, [*_files(run), *_unit(run)], revive)]
+    if joined:
+        text = "has next hops of others beside ours, which the kernel has joined to it (expected those taken away by whoever made them)"
+        run.refuse("state" if options["state"] == "absent" else "peers", f"{joined[0]} {text}")
+        return []
     if options["state"] == "absent":
         if not run.document.objects(NAME, INSTANCE) and routes.own():
             run.warnings.append(f"{NAME}: there are routes of protocol {routes.OURS}, but the document does not name them; they were left alone")

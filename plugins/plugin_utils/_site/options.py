@@ -46,6 +46,5 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "rebuild": {"type": "str", "choices": ["never", "complete", "partial"], "default": "never"},
     **OF_KUBERNETES,
 }
-REQUIRED_IF = [("source", "allocate", ["cluster_cidrs"])]
 #: Options that name files of the controller. A relative one is beside the playbook.
 PATHS = {"store", "kubeconfig", "ca_cert", "client_cert", "client_key"}

@@ -41,6 +41,8 @@ def run(options: t.Mapping[str, t.Any], path: str | None, check_mode: bool) -> d
     Raises InputError with all problems, before anything is written; NodeError without netaddr; StoreError.
     """
     require_netaddr()
+    if options["source"] == ALLOCATE and "cluster_cidrs" not in options:
+        raise InputError([Problem("cluster_cidrs", "is required with source allocate (expected e.g. [{cidr: 10.244.0.0/16, node_mask_size: 24}])")])
     options, elsewhere = _decided(options)
     site, problems, warnings = check(options)
     real = os.path.realpath(path) if path else ""

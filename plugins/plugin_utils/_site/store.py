@@ -261,6 +261,9 @@ def _hold(lock: str, path: str, end: float) -> int:
                 os.close(descriptor)
                 raise StoreError(f"{path} is in use: another run has held {lock} for too long (expected it to end; try again then)") from None
             time.sleep(0.05)
+        except OSError as error:  # file systems without locks
+            os.close(descriptor)
+            raise StoreError(f"{path} cannot be locked: {lock}: {error.strerror} (expected a file system with flock(2))") from error
         os.close(descriptor)
 
 

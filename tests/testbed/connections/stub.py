@@ -19,7 +19,9 @@ import os  # noqa: E402
 
 from ansible.plugins.connection import ConnectionBase  # noqa: E402
 
-ANSWER = json.dumps({"changed": False, "changes": [], "warnings": [], "diff": []}).encode()
+#: ``msg``: what slurp says of a node that has nothing of ours.
+NOTHING = {"msg": "File not found: /etc/kubenode-network/node.json"}
+ANSWER = json.dumps({"changed": False, "changes": [], "warnings": [], "diff": [], **NOTHING}).encode()
 
 
 class Connection(ConnectionBase):

@@ -79,11 +79,12 @@ STATIC = {"cluster_cidrs": None, "source": "static"}
 BAD = {
     "source": [
         ({"source": "guess"}, "value of source must be one of: allocate, kubernetes, static"),
-        ({"cluster_cidrs": None}, "source is allocate but all of the following are missing: cluster_cidrs"),
+        ({"cluster_cidrs": None}, "cluster_cidrs: is required with source allocate"),
         ({**STATIC, "pod_cidrs": {"a": ["10.244.1.0/24"]}}, "pod_cidrs.b: has no CIDR (expected one of each family)"),
     ],
     "cluster": [({"cluster": "../x"}, "cluster: '../x' is not the name of a cluster")],
     "cluster_cidrs": [
+        ({"cluster_cidrs": ["10.244.0.0/16"]}, "cluster_cidrs[0]: '10.244.0.0/16' is not a dictionary (expected e.g. {cidr: 10.244.0.0/16"),
         ({"cluster_cidrs": []}, "cluster_cidrs: [] names no cluster CIDR"),
         ({"cluster_cidrs": [{}]}, "missing required arguments: cidr found in cluster_cidrs"),
         ({"cluster_cidrs": [{"cidr": "10.244.0.0/16", "mask": 24}]}, "Unsupported parameters for"),
@@ -134,8 +135,9 @@ def test_the_good_options_are_taken(run):
 
 
 def test_the_store_has_to_be_named_where_there_is_no_inventory(run, tmp_path):
-    nowhere = run(GOOD, variables={"ansible_inventory_sources": ["a,b,"], "inventory_dir": None})
-    assert nowhere["msg"].startswith("store: is required, since there is no inventory")
+    for folder in (None, "None"):  # ansible-core makes a text of it
+        nowhere = run(GOOD, variables={"ansible_inventory_sources": ["a,b,"], "inventory_dir": folder})
+        assert nowhere["msg"].startswith("store: is required, since there is no inventory")
     (tmp_path / "first").mkdir()
     (tmp_path / "hosts").touch()
     for first, folder in ((str(tmp_path / "first"), tmp_path / "first"), (str(tmp_path / "hosts"), tmp_path)):

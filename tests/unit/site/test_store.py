@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -187,3 +188,13 @@ def test_one_at_a_time(tmp_path):
         thread.join(30)
     assert order == ["first", *["second"] * 3]
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+    def no_locks(_descriptor, _operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(store.fcntl, "flock", no_locks)
+    with pytest.raises(store.StoreError, match=r"s cannot be locked: .*: No locks available \(expected a file system with flock"):
+        with store.locked(str(tmp_path / "s")):
+            pass
