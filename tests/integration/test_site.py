@@ -154,6 +154,16 @@ def test_a_node_that_nobody_knows_is_refused(tmp_path, playbook, node, message):
     assert changes(play) == {} and not (tmp_path / "pod-cidrs.json").exists()
 
 
+@pytest.mark.parametrize("text", ["", '{"kubenode_network_pod_cidrs": {"vars": {"schema": 1, "records": [\n<<<<<<< HEAD\n{"end": true}\n]}}}\n'])
+@pytest.mark.parametrize("playbook", [REMOVE, PULL])
+def test_a_damaged_store_is_named_by_those_who_only_read_it(tmp_path, playbook, text):
+    (tmp_path / "pod-cidrs.json").write_text(text)
+    extra = {"kubenode_network_node": "node-001", "kubenode_network_pull_host": "node-001"}
+    play, _cost = run_site(tmp_path, stubs(2), extra, playbook=playbook)
+    assert play.rc != 0 and f"node_network_pod_cidr_store: {tmp_path}/pod-cidrs.json is damaged" in " ".join(play.stdout.split()), play.stdout
+    assert (tmp_path / "pod-cidrs.json").read_text() == text
+
+
 @pytest.mark.parametrize("playbook", [ADD, REMOVE])
 def test_a_limit_that_would_leave_somebody_out_is_refused(tmp_path, playbook):
     play, _cost = run_site(tmp_path, stubs(3), {"kubenode_network_node": "node-003"}, ("--limit=node-001",), playbook=playbook)
