@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubenode.network.plugins.module_utils import _door, _node
-from ansible_collections.kubenode.network.plugins.module_utils._host import kept
 from testbed import Node, Pod, program
 
 Options = dict[str, Any]
@@ -147,7 +146,6 @@ def run(asked: Options) -> Callable[[], Any]:
     params = options(asked)
 
     def carry_out() -> Any:
-        kept.TICK = 0  # or how many files the run opens would depend on the time since they were written
         try:
             _door.open_all(_Module(params), lambda: _node.open_sections(params))
         except _Done as done:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib
 import json
 import random
 import subprocess
@@ -91,9 +92,19 @@ def _undisturbed(name: str, *, wait: bool = True) -> Any:
         return point.Plain(**json.loads(path.read_text()))
 
 
+def _import_engine() -> None:
+    """All of it here, too: what a run imported late it would open once or twice, by whether another process has compiled it meanwhile."""
+    folder = ROOT / "plugins" / "module_utils"
+    for path in sorted(folder.rglob("*.py")):
+        name = ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+        importlib.import_module(f"ansible_collections.kubenode.network.plugins.module_utils.{name}".rstrip("."))
+
+
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
     import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
+
+    _import_engine()
     from ansible_collections.kubenode.network.plugins.module_utils._host import kept
 
     from faults import point
