@@ -197,9 +197,9 @@ def test_static_cidrs_are_taken_as_they_are_and_nothing_is_allocated():
 @pytest.mark.parametrize("clusters", [None, [V4, V6]])
 @pytest.mark.parametrize(("static", "messages"), [
     ({"b": ["10.244.1.0/24", "fd00:10:244:1::/64"]}, [("pod_cidrs.b: '10.244.1.0/24' is given to a and to b (expected one node for each block;"
-                                                    " remove: [a], if that node is gone)")]),
+                                                      " remove: [a], if that node is gone)")]),
     ({"b": ["10.244.0.0/23", "fd00:10:244:1::/64"]}, [("pod_cidrs.b: '10.244.1.0/24' of a overlaps '10.244.0.0/23' of b (expected one node for each"
-                                                    " block; remove: [a], if that node is gone)")]),
+                                                      " block; remove: [a], if that node is gone)")]),
 ])  # fmt: skip
 def test_static_cidrs_of_two_nodes_do_not_overlap(clusters, static, messages):
     given = {"a": ["10.244.1.0/24", "fd00:10:244::/64"]}
@@ -212,9 +212,9 @@ def test_static_cidrs_of_two_nodes_do_not_overlap(clusters, static, messages):
     ({"a": ["10.9.9.0/24"]}, "pod_cidrs.a[0]: '10.9.9.0/24' overlaps 10.9.0.0/16 of reserved_cidrs (expected a range that is not reserved)"),
     ({"a": ["10.96.7.0/24"]}, "service_cidrs[0]: '10.96.0.0/12' overlaps pod_cidrs.a 10.96.7.0/24 (expected a range that pods do not use)"),
     ({"a": ["fd00::/64", "10.1.0.0/24"]}, ("service_cidrs: ['10.96.0.0/12', 'fd00:96::/108'] has another order of families than pod_cidrs.a"
-                                          " (expected the same order)")),
+                                           " (expected the same order)")),
     ({"a": ["10.1.0.0/24", "fd00::/64"], "b": ["fd00:1::/64", "10.2.0.0/24"]}, ("pod_cidrs.b: ['fd00:1::/64', '10.2.0.0/24'] has another order of families"
-                                                                              " than pod_cidrs.a (expected the same order)")),
+                                                                                " than pod_cidrs.a (expected the same order)")),
 ])  # fmt: skip
 def test_static_cidrs_without_cluster_cidrs_are_judged_by_themselves(static, message):
     found = refusal(None, list(static), {}, ["10.96.0.0/12", "fd00:96::/108"], ["10.9.0.0/16"], pod_cidrs=static, fill=False)
@@ -392,7 +392,7 @@ def test_what_is_by_name_is_a_dictionary(option):
     ({"a": ["10.245.0.0/24"]}, f"store: node a: '10.245.0.0/24' is not inside its cluster CIDR {BLOCK}"),
     ({"a": ["10.244.43.0/24"]}, f"store: node a: '10.244.43.0/24' overlaps reserved_cidrs {NOT_RESERVED}"),
     ({"a": ["fd00:10:244::/64", "10.244.0.0/24"]}, ("store: node a: fd00:10:244::/64, 10.244.0.0/24 has another order of families than cluster_cidrs"
-                                                   " (expected the same order)")),
+                                                    " (expected the same order)")),
 ])  # fmt: skip
 @pytest.mark.parametrize("nodes", [["a", "b"], ["c"]])
 def test_what_is_remembered_has_to_fit_whether_the_node_is_asked_for_or_not(nodes, given, message):
@@ -415,7 +415,7 @@ def test_two_nodes_with_one_block_are_both_named():
     given = {"b": ["10.244.3.0/24"], "a": ["10.244.3.0/24"], "c": ["10.244.4.0/24"]}
     assert refusal([V4], ["a", "b", "new"], given) == [
         ("store: '10.244.3.0/24' is given to a and to b in STORE, as when two branches were merged (expected one node for each block: take the line of"
-        " the node that came last out of the file, and run again, so that it gets another)")
+         " the node that came last out of the file, and run again, so that it gets another)")
     ]  # fmt: skip
     reported = {"a": ["10.244.3.0/24"], "b": ["10.244.3.0/24"]}
     assert refusal([V4], ["a", "b"], reported=reported) == [
@@ -479,7 +479,7 @@ def test_an_order_of_families_that_differs_is_refused():
 
 @pytest.mark.parametrize(("cluster", "warning"), [
     ({"cidr": "10.0.0.0/8", "node_mask_size": 25}, ("cluster_cidrs[0].node_mask_size: 25 is more than 16 bits longer than the prefix of 10.0.0.0/8;"
-                                                   " a cluster of that many nodes is larger than Kubernetes supports")),
+                                                    " a cluster of that many nodes is larger than Kubernetes supports")),
     ({"cidr": "192.0.2.0/24", "node_mask_size": 28}, "cluster_cidrs[0].cidr: 192.0.2.0/24 is for documentation; others drop packets with such addresses"),
     ({"cidr": "198.51.0.0/16"}, "cluster_cidrs[0].cidr: 198.51.0.0/16 is for documentation; others drop packets with such addresses"),
     ({"cidr": "203.0.113.128/25", "node_mask_size": 29}, "cluster_cidrs[0].cidr: 203.0.113.128/25 is for documentation; others drop"),

@@ -80,7 +80,7 @@ def test_a_lost_store_is_not_begun_anew_when_nodes_have_something(path):
     reported = {"a": ["10.244.5.0/24"], "b": ["10.244.0.0/24"], "c": []}
     assert refusal(path, ["a", "b", "c"], reported=reported) == [
         (f"store: {path} is not there, but pod CIDRs are reported by a, b (expected the file, e.g. from version control; or rebuild: complete, which takes"
-        " what the nodes have)")]  # fmt: skip
+         " what the nodes have)")]  # fmt: skip
     found = run(path, ["a", "b", "c"], reported=reported, rebuild="complete")
     assert given(found) == {"a": ["10.244.5.0/24"], "b": ["10.244.0.0/24"], "c": ["10.244.1.0/24"]}
     assert found["warnings"] == [f"{path} is made from what was reported by a, b"]
@@ -99,7 +99,7 @@ def test_nodes_that_did_not_answer_are_named_and_nothing_is_given(path, reported
     silent = ", ".join(nodes[1:])
     assert refusal(path, nodes, reported=reported, rebuild=rebuild) == [
         (f"reported: {path} is not there, and there is no answer about pod CIDRs from {silent} (expected one from all; or rebuild: partial, which may give"
-        " others what these have)")]  # fmt: skip
+         " others what these have)")]  # fmt: skip
     found = run(path, nodes, reported=reported, rebuild="partial")
     assert found["warnings"] == [f"{path} does not have what these nodes may have, which did not answer: {silent}"]
     assert run(path, [*nodes, "z"], reported={**reported, "z": None})["nodes"]["z"], "what is known by now needs no answer"
@@ -157,7 +157,7 @@ def test_two_branches_that_gave_one_block_to_two_nodes(path):
     path.write_text(path.read_text().replace('{"end"', theirs + '{"end"'))
     assert refusal(path, ["n1", "n3", "n5", "n9"]) == [
         (f"store: '10.244.2.0/24' is given to n3 and to n9 in {path}, as when two branches were merged (expected one node for each block: take the line of"
-        " the node that came last out of the file, and run again, so that it gets another)")]  # fmt: skip
+         " the node that came last out of the file, and run again, so that it gets another)")]  # fmt: skip
     path.write_text(path.read_text().replace(theirs, ""))
     assert given(run(path, ["n1", "n3", "n5", "n9"]))["n9"] == ["10.244.3.0/24"]
 

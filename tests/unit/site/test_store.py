@@ -82,7 +82,7 @@ def test_in_a_folder_of_inventories_it_is_one_without_hosts(tmp_path):
     (TEXT.replace(NODE, "{},"), "{} names no cluster"),
     (TEXT.replace(NODE, '{"cluster": "red", "cluster": "blue", "node": "x"},'), "a key is there twice"),
     (TEXT.replace(NODE, f"{NODE}\n{NODE.replace('244.0.0', '244.5.0')}"), ('["10.244.5.0/24"]} and 10.244.0.0/24 are both for node-9, as when two branches'
-                                                                         " were merged (expected the line that the node has its CIDRs from)")),
+                                                                           " were merged (expected the line that the node has its CIDRs from)")),
     (TEXT.replace(NODE, '{"cluster": "red", "cluster_cidrs": [{"cidr": "10.9.0.0/16", "node_mask_size": 24}]},'), "is there twice, with different ranges"),
     (f"{store._MARK}{'[' * 100000}", "nested"),
 ])  # fmt: skip
