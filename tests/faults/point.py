@@ -40,8 +40,8 @@ _SHOWN = 1500
 
 
 class Point(NamedTuple):
-    """A place in a scenario's run and what happens there. key: ``rename:3``, before that call; or ``child:3``, when the third program
-    that is run has ended."""
+    """A place in a scenario's run and what happens there. key: ``rename:3``, before that call; ``pwrite64:1@/proc/sys/vm/swappiness``,
+    before the first one with that path; or ``child:3``, when the third program that is run has ended."""
 
     scenario: str
     fault: str
@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Point:
-        return cls(*text.split("/"))
+        return cls(*text.split("/", 2))
 
 
 class Plain(NamedTuple):
@@ -147,8 +147,8 @@ def _carry_out(point: Point, undisturbed: Plain, world: World, scenario: Scenari
         ended, met = _with_child(point.fault, int(number), world.node, scenario)
     else:
         what = "signal=KILL" if point.fault in CRASHES else f"error={point.fault}"
-        ended, text = _traced(world.node, scenario, ["-e", f"inject={call}:{what}:when={number}"])
-        at = trace.injected(text, call, int(number))
+        ended, text = _traced(world.node, scenario, trace.inject(point.key, what))
+        at = trace.injected(text, point.key)
         met = at.text if at else "nothing"
     if met != undisturbed.places[point.key]:
         return f"passed by: {met} instead of {undisturbed.places[point.key]}"

@@ -110,7 +110,7 @@ def report(tried: dict[str, str], points: int) -> dict[str, Any]:
     """Points that there are, and of those tried and lost, per scenario and fault."""
     table: dict[str, dict[str, dict[str, int]]] = {}
     for point, said in sorted(tried.items()):
-        scenario, fault, _place = point.split("/")
+        scenario, fault, _place = point.split("/", 2)
         counts = table.setdefault(scenario, {}).setdefault(fault, {"tried": 0, "lost": 0, "mended later": 0})
         counts["tried"] += 1
         counts["lost"] += int(is_lost(said))

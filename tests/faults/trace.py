@@ -31,6 +31,9 @@ for _name, _same in (("mkdir", "mkdirat"), ("symlink", "symlinkat"), ("link", "l
     ERRORS[_same] = ERRORS[_name]
 OPTIONS = ["-qq", "-yy", "-s", "200", "-e", f"trace={','.join(ERRORS)}"]
 
+#: Calls that are counted by path: the kernel has those that set a sysctl of a link repeated as often as it takes.
+BY_PATH = ("pwrite64",)
+
 _LINE = re.compile(r"(?P<name>[a-z0-9_]+)\((?P<args>.*?)\)?\s+= (?P<result>.*)")
 #: What is another one in every run -> what stands for it.
 _PASSING = (
@@ -41,17 +44,19 @@ _PASSING = (
 
 
 class Call(NamedTuple):
-    """One system call of a run. number: which one of its name it is, counted from 1; text: without what changes by itself."""
+    """One system call of a run. number: which one of its name it is, counted from 1, of those with this path where they are counted by
+    path; text: without what changes by itself."""
 
     name: str
     number: int
+    path: str
     text: str
     args: str
     result: str
 
     @property
     def key(self) -> str:
-        return f"{self.name}:{self.number}"
+        return f"{self.name}:{self.number}" + (f"@{self.path}" if self.path else "")
 
     @property
     def errors(self) -> tuple[str, ...]:
@@ -84,14 +89,15 @@ def _only_asks(message: str) -> bool:
 
 
 def read(text: str) -> list[Call]:
-    """The calls of a trace in their order."""
-    counts: Counter[str] = Counter()
+    """The calls of a trace in their order, without those that the kernel has repeated."""
+    counts: Counter[tuple[str, str]] = Counter()
     calls = []
     for line in text.splitlines():
         found = _LINE.fullmatch(line)
-        if found and found["name"] in ERRORS:
-            counts[found["name"]] += 1
-            calls.append(Call(found["name"], counts[found["name"]], _lasting(line), found["args"], found["result"]))
+        if found and found["name"] in ERRORS and not found["result"].startswith("? ERESTART"):
+            path = re.match(r"\d+<([^>]*)>", found["args"])[1] if found["name"] in BY_PATH else ""
+            counts[found["name"], path] += 1
+            calls.append(Call(found["name"], counts[found["name"], path], path, _lasting(line), found["args"], found["result"]))
     return calls
 
 
@@ -103,9 +109,16 @@ def _lasting(line: str) -> str:
     return text
 
 
-def injected(text: str, name: str, number: int) -> Call | None:
+def inject(key: str, what: str) -> list[str]:
+    """What tells strace to do something at a call."""
+    place, _at, path = key.partition("@")
+    name, _colon, number = place.partition(":")
+    return ["-e", f"inject={name}:{what}:when={number}", *(["-P", path] if path else [])]
+
+
+def injected(text: str, key: str) -> Call | None:
     """The call of a trace at which a fault was injected, None where the run did not come so far."""
-    return next((call for call in read(text) if (call.name, call.number) == (name, number)), None)
+    return next((call for call in read(text) if call.key == key), None)
 
 
 def changing(calls: Iterable[Call]) -> list[Call]:

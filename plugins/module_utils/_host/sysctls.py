@@ -33,12 +33,21 @@ def read(key: str) -> str | None:
 
 
 def write(key: str, value: str) -> None:
-    changing()
     try:
-        with open(os.path.join(ROOT, key), "w", encoding="ascii") as file:
-            file.write(value)
+        _set(os.path.join(ROOT, key), value)
     except OSError as error:
         raise NodeError(f"sysctl {key} cannot be set to {value}: {error.strerror}") from error
+
+
+def _set(path: str, value: str) -> None:
+    """In one call, at the start of the file, as kernel.sysctl_writes_strict wants it. While others change links, the kernel has that
+    call repeated (net/ipv4/devinet.c devinet_sysctl_forward), so faults are injected by path into this kind of call."""
+    changing()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, value.encode("ascii"), 0)
+    finally:
+        os.close(descriptor)
 
 
 def writable(key: str) -> bool:
@@ -84,10 +93,8 @@ def read_bridge_nf(bridge: str) -> dict[str, str] | None:
 
 
 def write_bridge_nf(bridge: str, table: str, value: str) -> None:
-    changing()
     try:
-        with open(_bridge_nf_path(bridge, table), "w", encoding="ascii") as file:
-            file.write(value)
+        _set(_bridge_nf_path(bridge, table), value)
     except OSError as error:
         raise NodeError(f"nf_call_{table} of the bridge {bridge} cannot be set to {value}: {error.strerror}") from error
 
