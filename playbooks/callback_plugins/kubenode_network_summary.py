@@ -23,6 +23,7 @@ description:
 import typing as t
 
 from ansible import constants as C
+from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 #: The plays of the playbooks: those for all nodes at once, and those that go to them.
@@ -51,9 +52,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
         """Called once for each batch."""
         self._play = play.get_name()
         if self._play in (*FOR_ALL, *ON_NODES):
-            # All hosts of the play, not those of the batch; without those that --limit leaves out.
+            # All hosts of the play, not those of the batch; without those that --limit leaves out. A play for all nodes has the
+            # controller where there is no node, to say so.
             names = play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"]
-            self._nodes.update(dict.fromkeys(names))
+            self._nodes.update({name: None for name in names if self._play in ON_NODES or name != "localhost"})
 
     def v2_runner_on_ok(self, result: t.Any) -> None:
         task, host, data = _parts(result)
@@ -74,14 +76,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
             self._unreachable[host] = _reason(data)
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
-        if not self._nodes or C.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in ("json", "jsonl"):
+        if not (self._nodes or self._stopped) or C.DEFAULT_STDOUT_CALLBACK.rpartition(".")[2] in ("json", "jsonl"):
             return
         right = [name for name in self._nodes if name in self._right and name not in self._failed and name not in self._unreachable]
         untried = [name for name in self._nodes if name not in {*self._right, *self._failed, *self._unreachable}]
-        self._display.banner(f"POD NETWORK of {len(self._nodes)} node{'s' if len(self._nodes) > 1 else ''}")
+        self._display.banner(f"POD NETWORK of {len(self._nodes)} node{'s' if len(self._nodes) != 1 else ''}")
         if self._stopped:
             self._display.display(f"stopped before the first node: {self._stopped}", color=C.COLOR_ERROR)
-        self._say("right", right, C.COLOR_OK, f", {sum(self._right[name] > 0 for name in right)} of them changed")
+        changed = sum(self._right[name] > 0 for name in right)
+        done = "would change" if context.CLIARGS.get("check") else "changed"
+        self._say("right", right, C.COLOR_OK, f", {changed} of them {done}" if changed else f", none {done}")
         self._explain("failed", self._failed)
         self._explain("not reached", self._unreachable)
         self._say("not tried", untried, C.COLOR_SKIP)

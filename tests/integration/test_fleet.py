@@ -35,7 +35,7 @@ def batches(play):
 def summary(play):
     """The lines after the recap, as word -> names without the number of changes, and name -> reason."""
     text = re.sub(r" \([0-9]+ changes?\)", "", play.stdout.rpartition("POD NETWORK of ")[2])
-    names = {what: names.split(", ") for what, names in re.findall(r"(?m)^([a-z ]+): [0-9]+(?:, [0-9]+ of them changed)?: (.+)$", text)}
+    names = {what: names.split(", ") for what, names in re.findall(r"(?m)^([a-z ]+): [0-9]+(?:, (?:[0-9]+ of them|none) (?:changed|would change))?: (.+)$", text)}
     return names, dict(re.findall(r"(?m)^  ([^ :]+): (.+)$", text))
 
 
@@ -101,6 +101,10 @@ def test_bad_nodes_leave_the_others_right_and_are_named(tmp_path):
         again, _cost = fleet.site(args=("--limit", ",".join(good)))
         assert (again.rc, again.changed) == (0, 0), again.stdout
         assert set(summary(again)[0]["right"]) == set(good)
+        assert f"right: {len(good)}, none changed: " in again.stdout, again.stdout
+        fleet.nodes["node-001"].run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
+        asked, _cost = fleet.site(args=("--limit", "node-001", "--check"))
+        assert "right: 1, 1 of them would change: node-001 (1 change)" in asked.stdout, asked.stdout
 
 
 def test_too_many_failures_stop_at_their_batch(tmp_path):
@@ -167,3 +171,4 @@ def test_a_pattern_without_a_node_is_an_error(tmp_path, args):
     assert play.rc != 0 and order(play) == []
     message = 'kubenode_network_hosts: "kube-node" matches no host of the inventory (expected the group of the nodes)'
     assert f"stopped before the first node: {message}" in play.stdout, play.stdout + play.stderr
+    assert ("POD NETWORK of 2 nodes" if not args else "POD NETWORK of 1 node ") in play.stdout
