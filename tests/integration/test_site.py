@@ -139,6 +139,10 @@ def test_a_dead_node_and_a_lost_store(fleet):
     assert only_routes(run(fleet, REMOVE, "node-003", extra={"kubenode_network_gone": True}), cidrs) == {"node-001", "node-002"}
     assert sorted(store(fleet)[1]) == sorted(cidrs)
 
+    told = run(fleet, REMOVE, "node-002", rc=4).stdout
+    assert "node-003: not reached, or failed above, so a route to the pods of node-002 may be left there" in told, told
+    assert "node-002" not in store(fleet)[0]
+
 
 @pytest.mark.parametrize(("playbook", "node", "message"), [
     (ADD, None, "kubenode_network_node: is required (expected the name of a host of kube_node"),
