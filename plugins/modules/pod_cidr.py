@@ -63,6 +63,13 @@ options:
     type: list
     elements: str
     required: true
+  optional:
+    description:
+      - With O(source=kubernetes), those of O(nodes) that need not have pod CIDRs, for example because they have not joined yet. They are not waited
+        for, and left out of the result, with a warning, as long as they have none.
+    type: list
+    elements: str
+    default: []
   remove:
     description:
       - Names of nodes that are gone. Their CIDRs are freed, and given to others last. Names that the store does not know are accepted.

@@ -87,7 +87,7 @@ def read(options, *names, timeout=0):
     problems = kube_client.check(options)
     if problems:
         raise InputError(problems)
-    found = kubernetes.read_nodes(wanted, options, timeout)
+    found = kubernetes.read_nodes({name: index for index, name in enumerate(wanted)}, options, timeout)
     return {name: found[name] for name in wanted}
 
 
@@ -195,7 +195,7 @@ def test_what_nodes_have(api, options):
     api.put("old", spec={"podCIDR": "10.244.2.0/24"})
     api.put("other", ["10.244.3.0/24"])
     api.put("not-wanted")
-    assert kubernetes.read_nodes(["other", "old"], options, 0) == {
+    assert kubernetes.read_nodes({"other": 0, "old": 1}, options, 0) == {
         "node-1": ONE,
         "not-wanted": kubernetes.Node([], []),
         "old": kubernetes.Node(["10.244.2.0/24"], []),

@@ -138,6 +138,9 @@ def test_before_the_cluster_there_are_binaries_and_kernel_settings_only(cluster,
     ({"kube_network_node_prefix": 26}, "kubelet_max_pods: 110 is more than the 61 addresses for pods that a node gets (expected fewer, or a shorter"),
     ({"kubelet_max_pods": 255, "ipv4_stack": "false", "ipv6_stack": "true"}, "than 120)"),
     ({"kubelet_max_pods": 200, "ipv6_stack": True, "kube_network_node_prefix_ipv6": 121}, "200 is more than the 126 addresses"),
+    ({"kubelet_max_pods": "lots"}, "kubelet_max_pods: lots is no number (expected e.g. 110)"),
+    ({"ipv4_stack": "maybe", "skip_downloads": ""}, "ipv4_stack: maybe is neither true nor false (expected one of them); skip_downloads:  is neither"),
+    ({"kubespray_moment": ""}, "value of kubespray_moment must be one of: before, after, reset, got: "),
     ({"kubespray_moment": "later"}, "value of kubespray_moment must be one of: before, after, reset, got: later"),
     ({"cni_bin_owner": "nobody-here"}, "cni_plugins.owner: 'nobody-here' is no user of the node"),
     ({"cni_binary_checksum": "0" * 64}, "(expected sha256:" + "0" * 64 + "); it was not unpacked"),
@@ -360,10 +363,15 @@ def test_the_network_after_kubeadm(tmp_path, archive, authority, api):
         for node in nodes.values():
             put_archive(node, archive)
         joined = {name: (cidrs, [node.ip4, node.ip6]) for (name, cidrs), node in zip(ASSIGNED.items(), nodes.values(), strict=True)}
-        for name, (cidrs, addresses) in joined.items():
-            api.put(name, None if name == "node3" else cidrs, addresses)
-        api.after(3, api.put, "node3", *joined["node3"])
         extra = {"ipv6_stack": True, "kubenode_network_serial": "100%", **api_is_at(api)}
+        for name, found in joined.items():
+            if name != "node3":
+                api.put(name, *found)
+        without = cluster.run("--limit", "node1:node2", **extra)
+        assert (without.rc, without.changed) == (0, 2), without.stdout
+        assert "node3: no pod CIDR in the API yet" in without.stdout + without.stderr
+        api.put("node3", None, joined["node3"][1])
+        api.after(3, api.put, "node3", *joined["node3"])
         first, second = (cluster.run(*args, **extra) for args in (["-vvv"], []))
         assert (first.rc, first.changed, second.rc, second.changed) == (0, 3, 0, 0), first.stdout + second.stdout
         assert {user for user, _path, _query in api.requests} == {"kubernetes-admin"}

@@ -135,6 +135,26 @@ def test_usage_counts_all_nodes_of_the_api(api, kubeconfig, run):
     assert result["usage"] == {"10.244.0.0/21": {"used": 3, "total": 8, "left": 5}, "fd00:10:244::/56": {"used": 3, "total": 256, "left": 253}}
 
 
+def test_nodes_that_need_not_have_joined(api, kubeconfig, run):
+    api.put("node-3", None, ["192.0.2.13"])
+    nodes = ["node-4", "node-1", "node-3", "node-2"]
+    (result,) = run({"kubeconfig": kubeconfig, "nodes": nodes, "optional": ["node-2", "node-3", "node-4"], "timeout": 30})
+    assert list(result["nodes"]) == list(result["peers"]) == ["node-1", "node-2"]
+    (warning,) = result["warnings"]
+    assert warning.startswith("node-3, node-4: no pod CIDR in the API yet")
+    refused = run(
+        {"kubeconfig": kubeconfig, "nodes": nodes, "optional": ["node-4"]},
+        {"kubeconfig": kubeconfig, "nodes": nodes, "optional": [*nodes]},
+        {"kubeconfig": kubeconfig, "nodes": nodes, "optional": ["node-1", "node-5"]},
+        {"source": "static", "pod_cidrs": {"node-1": ["10.244.1.0/24"]}, "nodes": ["node-1"], "optional": ["node-1"]},
+    )
+    missing, everything, stranger, elsewhere = texts(refused)
+    assert missing.startswith("nodes[2]: 'node-3' has no pod CIDR in ")
+    assert everything == f"optional: {nodes!r} leaves no node to wait for (expected some of nodes, not all)"
+    assert stranger == "optional[1]: 'node-5' is not in nodes (expected one of them)"
+    assert elsewhere == "optional: ['node-1'] has no use with source=static (expected source=kubernetes, which waits for the others)"
+
+
 def test_a_node_that_gets_its_cidrs_late(api, kubeconfig, run):
     api.put("node-3", None, ["192.0.2.13"])
     api.after(1, api.put, "node-3", ["10.244.3.0/24"], ["192.0.2.13"])

@@ -58,10 +58,11 @@ class _Passing(NodeError):
 
 
 class _View:
-    """All nodes as the API showed them last, and what the ``wanted`` lack. ``version`` is what a watch goes on from."""
+    """All nodes as the API showed them last, and what the ``wanted`` lack (name -> its place in the option). ``version`` is what a watch
+    goes on from."""
 
-    def __init__(self, wanted: t.Sequence[str]) -> None:
-        self.wanted = {name: index for index, name in enumerate(wanted)}
+    def __init__(self, wanted: t.Mapping[str, int]) -> None:
+        self.wanted = wanted
         self.nodes: dict[str, Node] = {}
         self.without = set(wanted)
         self.version = ""
@@ -100,10 +101,10 @@ class _View:
         return f"is no node of {url} (expected {f'a name that kubectl get nodes shows, e.g. {like}' if like else 'it to join, there is no node yet'})"
 
 
-def read_nodes(wanted: t.Sequence[str], connection: t.Mapping[str, t.Any], timeout: float) -> dict[str, Node]:
+def read_nodes(wanted: t.Mapping[str, int], connection: t.Mapping[str, t.Any], timeout: float) -> dict[str, Node]:
     """Pod CIDRs and addresses of all nodes, by their names, as soon as those that are ``wanted`` have pod CIDRs.
 
-    ``connection`` has options that kube_client found right; ``timeout`` is in seconds, 0 asks once. All nodes are listed, page by
+    ``wanted``: name -> its place in the option ``nodes``. ``connection`` has options that kube_client found right; ``timeout`` is in seconds, 0 asks once. All nodes are listed, page by
     page, and then watched until the last has its own. Raises InputError, with the nodes or the kubeconfig at fault, and NodeError.
     """
     lib = kube_client.library()
@@ -117,7 +118,7 @@ def read_nodes(wanted: t.Sequence[str], connection: t.Mapping[str, t.Any], timeo
     return view.nodes
 
 
-def _wait(api: _Api, wanted: t.Sequence[str]) -> _View:
+def _wait(api: _Api, wanted: t.Mapping[str, int]) -> _View:
     """What there is when all nodes have pod CIDRs, or no time is left."""
     pause = PAUSES[0]
     while True:
@@ -148,7 +149,7 @@ class _Api:
     def left(self) -> float:
         return max(0.0, self.end - time.monotonic())
 
-    def list(self, wanted: t.Sequence[str]) -> _View:
+    def list(self, wanted: t.Mapping[str, int]) -> _View:
         view = _View(wanted)
         more: dict[str, t.Any] = {}
         with self._told("list"):

@@ -36,6 +36,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
         },
     },
     "nodes": {"type": "list", "elements": "str", "required": True},
+    "optional": {"type": "list", "elements": "str", "default": []},
     "remove": {"type": "list", "elements": "str", "default": []},
     "store": {"type": "path"},
     "service_cidrs": {"type": "list", "elements": "str", "default": []},

@@ -15,7 +15,7 @@ import typing as t
 from ansible_collections.kubenode.network.plugins.module_utils._addressing.allocate import Allocation, Kept, allocate, describe, natural
 from ansible_collections.kubenode.network.plugins.module_utils._addressing.blocks import Block, overlaps, parse
 from ansible_collections.kubenode.network.plugins.module_utils._addressing.pools import Pool, require_netaddr
-from ansible_collections.kubenode.network.plugins.module_utils._addressing.site import Site, check, fault_in, name_fault
+from ansible_collections.kubenode.network.plugins.module_utils._addressing.site import Site, check, fault_in, limited, name_fault
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.kubenode.network.plugins.plugin_utils._site import kube_client, kubernetes, store
 
@@ -43,8 +43,12 @@ def run(options: t.Mapping[str, t.Any], path: str | None, check_mode: bool) -> d
     require_netaddr()
     if options["source"] == ALLOCATE and "cluster_cidrs" not in options:
         raise InputError([Problem("cluster_cidrs", "is required with source allocate (expected e.g. [{cidr: 10.244.0.0/16, node_mask_size: 24}])")])
+    asked = options["nodes"]
     options, elsewhere = _decided(options)
     site, problems, warnings = check(options)
+    late = set(asked) - set(options["nodes"])
+    if late:
+        warnings.append(f"{_some(late)}: no pod CIDR in the API yet, so no other node gets a route there (run again when it has one)")
     real = os.path.realpath(path) if path else ""
     plan = _plan(options, site, problems, real, elsewhere)
     if plan.after != plan.before and not check_mode:
@@ -63,20 +67,36 @@ def _decided(options: t.Mapping[str, t.Any]) -> tuple[t.Mapping[str, t.Any], Kep
     """The options with the CIDRs that are decided elsewhere; and of a source that is asked, before the store is locked, all else that it
     remembers of the cluster, in place of the store."""
     given = options.get("pod_cidrs") or {}
+    problems = _optional_faults(options)
     if options["source"] != KUBERNETES:
+        if problems:
+            raise InputError(problems)
         return {**options, "pod_cidrs": given}, None
-    site, problems, _warnings = check({**options, "pod_cidrs": {}})
-    problems += kube_client.check(options)
+    site, wrong, _warnings = check({**options, "pod_cidrs": {}})
+    problems = [*wrong, *problems, *kube_client.check(options)]
     if given:
         problems.append(Problem("pod_cidrs", f"{given!r} has no use with source=kubernetes, which asks for them (expected one of the two)"))
     if problems:
         raise InputError(problems)
-    nodes = kubernetes.read_nodes(site.nodes, options, options["timeout"])
+    optional = set(options.get("optional") or ())
+    nodes = kubernetes.read_nodes({name: index for index, name in enumerate(site.nodes) if name not in optional}, options, options["timeout"])
+    there = [name for name in site.nodes if name in nodes and nodes[name].pod_cidrs]
     asked = {
-        "pod_cidrs": {name: nodes[name].pod_cidrs for name in site.nodes},
-        "addresses": {name: site.addresses.get(name) or nodes[name].addresses for name in site.nodes},
+        "nodes": there,
+        "pod_cidrs": {name: nodes[name].pod_cidrs for name in there},
+        "addresses": {name: site.addresses.get(name) or nodes[name].addresses for name in there},
     }
     return {**options, **asked}, _others({name: node.pod_cidrs for name, node in nodes.items() if name not in asked["pod_cidrs"]}, site.pools)
+
+
+def _optional_faults(options: t.Mapping[str, t.Any]) -> list[Problem]:
+    names, nodes = options.get("optional") or [], set(map(str, options["nodes"]))
+    if names and options["source"] != KUBERNETES:
+        return [Problem("optional", f"{names!r} has no use with source={options['source']} (expected source=kubernetes, which waits for the others)")]
+    if names and nodes <= set(names):
+        return [Problem("optional", f"{names!r} leaves no node to wait for (expected some of nodes, not all)")]
+    strange = [(index, name) for index, name in enumerate(names) if name not in nodes]
+    return limited([Problem(f"optional[{index}]", f"{name!r} is not in nodes (expected one of them)") for index, name in strange], "optional")
 
 
 def _others(nodes: t.Mapping[str, t.Sequence[str]], pools: t.Sequence[Pool]) -> Kept:

@@ -96,6 +96,7 @@ BAD = {
         ({"nodes": ["a", "a"]}, "nodes[1]: 'a' is given twice"),
         ({"cluster_cidrs": [{"cidr": "10.244.0.0/24"}]}, "cluster_cidrs[0].cidr: '10.244.0.0/24' has too few /24 blocks: 0/1 used, 1 left for 2 new nodes"),
     ],
+    "optional": [({"optional": ["a"]}, "optional: ['a'] has no use with source=allocate (expected source=kubernetes")],
     "remove": [({"remove": ["a"]}, "remove: 'a' is in nodes as well"), ({"remove": ["A"]}, "remove[0]: 'A' is not a node name")],
     "store": [
         ({"store": "hosts"}, "/FOLDER/hosts is no store of pod CIDRs (expected another path"),
