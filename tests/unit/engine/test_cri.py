@@ -67,12 +67,16 @@ def peer(path, data, close=True):
                 if close:
                     connection.shutdown(socket.SHUT_WR)
             connection.settimeout(0.05)
-            while not end.is_set():
-                with contextlib.suppress(socket.timeout, ConnectionError):
+            part = b"-"
+            while part:
+                try:
                     part = connection.recv(65536)
-                    received.extend(part)
-                    if not part:
-                        return
+                except socket.timeout:
+                    part = b"" if end.is_set() else b"-"  # what has come is read first, however late this thread is
+                    continue
+                except ConnectionError:
+                    return
+                received.extend(part)
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
