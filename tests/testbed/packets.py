@@ -4,9 +4,9 @@
 """Run as a script in a namespace, until a line with a number of seconds comes on stdin; then it waits so long for answers that are
 missing, and prints one line of JSON. See streams.py.
 
-`send SPEC`: SPEC is JSON, {"rate": packets a second of each stream, "pings": [{"id": N, "host": IP, "size": bytes}],
+`send SPEC`: SPEC is JSON, {"rate": packets a second of each stream, "first_port": N, "pings": [{"id": N, "host": IP, "size": bytes}],
 "flows": [{"id": N, "host": IP, "port": N, "every": ticks}]}. A ping is one packet of that size, IP header included, which nobody may
-fragment; a flow is a datagram from a port that was not used before. Prints {id: {"sent": N, "lost": [times], "duplicated": N, "silence": [time,
+fragment; a flow is a datagram from a port that was not used before, the first one or higher. Prints {id: {"sent": N, "lost": [times], "duplicated": N, "silence": [time,
 seconds], "errors": {name: N}}}. Times are those of the monotonic clock, which namespaces share.
 
 `receive PORT`: answers each datagram with its own text. Prints [[time, source address, text]].
@@ -213,7 +213,7 @@ def _pings(specs: list[dict], loop: Loop) -> list[Ping]:
 
 def _send(spec: dict) -> None:
     loop = Loop()
-    ports = itertools.count(random.randrange(10000, 30000))
+    ports = itertools.count(spec["first_port"])
     streams = [*_pings(spec["pings"], loop), *(Flow(each, ports, loop) for each in spec["flows"])]
     print("ready", flush=True)
     period = 1 / spec["rate"]

@@ -29,6 +29,7 @@ from .paths import HERE
 if TYPE_CHECKING:
     from .space import Place
 
+_PORTS = range(10000, 40000)  # for the first flow
 RATE = 100  # packets of each ping a second
 SMALL = 84  # bytes: IPv4 header, ICMP header and 56 of data, which ping calls 64
 
@@ -148,6 +149,9 @@ class _Program:
 class Streams:
     """Senders and receivers. A context manager; finish() ends the traffic and tells."""
 
+    #: Each begins behind the last one's: for as long as conntrack remembers a flow, packets from its port go the way that flow went.
+    _first_port = _PORTS.start
+
     def __init__(self) -> None:
         self._senders: list[_Program] = []
         self._receivers: dict[tuple[Place, int], _Program] = {}
@@ -164,7 +168,7 @@ class Streams:
     def start(self, source: Place, pings: Sequence[Ping] = (), flows: Sequence[Flow] = (), rate: int = RATE) -> None:
         """Send from a place until finish(), with so many ticks a second: at each of them a packet of every ping."""
         self._listen(flows)
-        spec: dict[str, Any] = {"rate": rate, "pings": [], "flows": []}
+        spec: dict[str, Any] = {"rate": rate, "first_port": Streams._first_port, "pings": [], "flows": []}
         for stream in [*pings, *flows]:
             entry = {"id": len(self._streams), "host": stream.host}
             if isinstance(stream, Ping):
@@ -195,6 +199,9 @@ class Streams:
         results: dict[str, dict[str, Any]] = {}
         for sender in self._senders:
             results.update(sender.result())
+        Streams._first_port += sum(result["sent"] for result in results.values())
+        if Streams._first_port not in _PORTS:
+            Streams._first_port = _PORTS.start
         for receiver in self._receivers.values():
             receiver.stop()
         seen = {place: _by_stream(receiver.result()) for place, receiver in self._receivers.items()}
