@@ -274,6 +274,26 @@ def test_what_the_node_cannot_run_is_not_even_sent(node, plugins, tmp_path):
     assert check_refused(node, plugins, {"src": str(source)}, text.format(src=source))["sent"] == []
 
 
+SCRIPT = """#!/bin/sh
+echo "$(basename "$0") $CNI_COMMAND" >>/run/asked-of
+if [ -n "$CNI_COMMAND" ]; then echo '{"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0"]}'; else echo "CNI plugin {}" >&2; fi
+"""
+
+
+@pytest.mark.parametrize("said, release, asked", [
+    ("v1.6.0", "v1.6.0", [""]), ("version unknown", "release 1.0.0 or newer, before 1.6.0", ["", "VERSION"]),
+])
+def test_each_binary_of_an_archive_is_asked_once(node, tmp_path, said, release, asked):
+    """While the next one is unpacked; for its versions only where it does not say its release."""
+    names = ["bandwidth", "bridge", "host-local", "loopback", "portmap", "ptp"]
+    archive(tmp_path / "made.tgz", [(name, SCRIPT.replace("{}", said).encode()) for name in names])
+    options = {"src": str(tmp_path / "made.tgz"), "remote_src": True, "checksum": f"sha256:{digits(tmp_path / 'made.tgz')}", "bin_dir": BIN_DIR}
+    result = node.module("cni_plugins", options)
+    assert (result.get("failed"), sorted(result["cni_plugins"]["plugins"])) == (None, names), result
+    assert result["cni_plugins"]["release"] == release
+    assert sorted(node.read("/run/asked-of").splitlines()) == sorted(f"{name} {command}" for name in names for command in asked)
+
+
 def test_what_a_killed_run_had_unpacked_goes_with_the_next_run(node, served, mirror):
     left = "/var/lib/kubenode-network/unpacked"
     node.write(f"{left}/bridge", "half of it")

@@ -35,7 +35,8 @@ def batches(play):
 def summary(play):
     """The lines after the recap, as word -> names without the number of changes, and name -> reason."""
     text = re.sub(r" \([0-9]+ changes?\)", "", play.stdout.rpartition("POD NETWORK of ")[2])
-    names = {what: names.split(", ") for what, names in re.findall(r"(?m)^([a-z ]+): [0-9]+(?:, (?:[0-9]+ of them|none) (?:changed|would change))?: (.+)$", text)}
+    count = r"[0-9]+(?:, (?:[0-9]+ of them|none) (?:changed|would change))?"
+    names = {what: names.split(", ") for what, names in re.findall(rf"(?m)^([a-z ]+): {count}: (.+)$", text)}
     return names, dict(re.findall(r"(?m)^  ([^ :]+): (.+)$", text))
 
 

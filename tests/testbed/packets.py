@@ -6,8 +6,8 @@ missing, and prints one line of JSON. See streams.py.
 
 `send SPEC`: SPEC is JSON, {"rate": packets a second of each stream, "first_port": N, "pings": [{"id": N, "host": IP, "size": bytes}],
 "flows": [{"id": N, "host": IP, "port": N, "every": ticks}]}. A ping is one packet of that size, IP header included, which nobody may
-fragment; a flow is a datagram from a port that was not used before, the first one or higher. Prints {id: {"sent": N, "lost": [times], "duplicated": N, "silence": [time,
-seconds], "errors": {name: N}}}. Times are those of the monotonic clock, which namespaces share.
+fragment; a flow is a datagram from a port that was not used before, the first one or higher. Prints {id: {"sent": N, "lost": [times],
+"duplicated": N, "silence": [time, seconds], "errors": {name: N}}}. Times are those of the monotonic clock, which namespaces share.
 
 `receive PORT`: answers each datagram with its own text. Prints [[time, source address, text]].
 

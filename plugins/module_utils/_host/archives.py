@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tarfile
@@ -13,6 +14,7 @@ import typing as t
 
 from .._errors import NodeError
 from .files import CHUNK, FileContent
+from .threads import Later, behind, take
 
 #: Bytes unpacked, far above what all plugins together take (1.9.1: 66 MB). A sparse file may say anything of itself.
 LIMIT = 2_000_000_000
@@ -44,13 +46,13 @@ class Unpacked(t.NamedTuple):
     wrong: list[str]
 
 
-def unpack(path: str, names: t.Container[str], folder: str) -> Unpacked:
-    """Writes the regular files at the top of a tar archive that have one of the ``names`` into a folder of ours, as programs. One pass:
-    to uncompress takes longer than all the rest. What is ``wrong`` is for the caller to refuse."""
+def unpack(path: str, names: t.Container[str], folder: str, done: t.Callable[[str], None] = lambda path: None) -> Unpacked:
+    """Writes the regular files at the top of a tar archive that have one of the ``names`` into a folder of ours, as programs, and calls
+    ``done`` with the path of each. One pass: to uncompress takes longer than all the rest. What is ``wrong`` is for the caller to refuse."""
     found = Unpacked(set(), {}, [])
     size = 0
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path) as archive, behind() as later:
             for entry in archive:
                 size += entry.size
                 if size > LIMIT:
@@ -60,7 +62,8 @@ def unpack(path: str, names: t.Container[str], folder: str) -> Unpacked:
                 if entry.isreg() and "/" not in name:
                     found.wrong.extend([f"its entry {name!r} stands twice"] if name in found.names else [])
                     if name in names and name not in found.names:
-                        found.contents[name] = _write(t.cast("t.IO[bytes]", archive.extractfile(entry)), os.path.join(folder, name))
+                        found.contents[name] = _write(t.cast("t.IO[bytes]", archive.extractfile(entry)), os.path.join(folder, name), later)
+                        done(found.contents[name].path)
                     found.names.add(name)
     except NodeError:
         raise
@@ -70,13 +73,13 @@ def unpack(path: str, names: t.Container[str], folder: str) -> Unpacked:
     return found
 
 
-def _write(source: t.IO[bytes], path: str) -> FileContent:
+def _write(source: t.IO[bytes], path: str, later: Later) -> FileContent:
     digest = hashlib.sha256()
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700), "wb") as file:
             for chunk in iter(lambda: source.read(CHUNK), b""):
-                digest.update(chunk)
-                file.write(chunk)
+                later(functools.partial(take, chunk, file, digest))
+            later(lambda: None)
     except OSError as error:
         if error.errno is None:  # what is wrong is the archive (gzip.BadGzipFile)
             raise

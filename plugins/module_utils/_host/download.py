@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import http.client
 import socket
@@ -21,6 +22,7 @@ import urllib.request
 
 from .._errors import NodeError
 from .files import CHUNK
+from .threads import behind, take
 
 #: Seconds without a byte, and for all of a download, until it is given up.
 SILENCE, WHOLE = 30.0, 900.0
@@ -31,10 +33,9 @@ def fetch(url: str, target: str, algorithm: str, *, limit: int) -> str:
     names the reason but not the URL."""
     digest = hashlib.new(algorithm)
     try:
-        with open(target, "xb") as file:
+        with open(target, "xb") as file, behind() as later:
             for chunk in _chunks(url, limit):
-                digest.update(chunk)
-                file.write(chunk)
+                later(functools.partial(take, chunk, file, digest))
     except OSError as error:
         raise NodeError(f"{target} cannot be written: {error.strerror}") from error
     return digest.hexdigest()

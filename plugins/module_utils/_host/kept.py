@@ -34,6 +34,7 @@ class Table:
     def __init__(self, entries: dict[str, tuple[list[int], Facts]]) -> None:
         self.entries = entries
         self.is_new = False
+        self._racy: dict[tuple[str, str], tuple[list[int], str]] = {}
 
     @classmethod
     def load(cls) -> Table:
@@ -47,16 +48,24 @@ class Table:
 
     def of(self, path: str, name: str, ask: t.Callable[[str], str]) -> str:
         """What ``ask(path)`` says. It is kept unless the file changed meanwhile, or so lately that it could change again and look
-        the same (git calls that racy): ctime, which nobody can set, has to be older than a tick by then."""
+        the same (git calls that racy): ctime, which nobody can set, has to be older than a tick by then. This run, which wrote such a
+        file itself, believes what it read of it; the next one reads it again."""
         now = time.time_ns()
         key = identity(path)
         known, facts = self.entries.get(path, (key, {}))
         if known == key and name in facts:
             return facts[name]
+        racy = self._racy.get((path, name))
+        if racy and racy[0] == key:
+            return racy[1]
         answer = ask(path)
-        if key[-1] < now - TICK and identity(path) == key and not path.startswith("/proc/"):
+        if identity(path) != key or path.startswith("/proc/"):
+            return answer
+        if key[-1] < now - TICK:
             self.entries[path] = (key, {**(facts if known == key else {}), name: answer})
             self.is_new = True
+        else:
+            self._racy[path, name] = (key, answer)
         return answer
 
     def save(self) -> None:

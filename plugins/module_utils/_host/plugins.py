@@ -13,7 +13,9 @@ import os
 import re
 import stat
 import struct
+import subprocess
 import sys
+import types
 import typing as t
 
 from .._errors import NodeError
@@ -103,11 +105,13 @@ def probe_runtime(path: str) -> Probe:
     return Probe(about=seen([path, "--version"], timeout=20))
 
 
-def ask_versions(paths: t.Sequence[str]) -> list[Answer]:
-    """What plugins answer to VERSION, for ``supported_versions``."""
+def ask_versions(paths: t.Sequence[str], said: t.Mapping[str, Said] = types.MappingProxyType({})) -> list[Answer]:
+    """What plugins answer to VERSION, for ``supported_versions``. ``said``: those that were asked already."""
     data = '{"cniVersion": "1.0.0"}'
-    questions = [Question([path], data, {"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}) for path in paths]
-    return ask_each(questions, timeout=20)
+    answers = {path: one.versions for path, one in said.items() if one.versions is not None}
+    late = [path for path in paths if path not in answers]
+    answers.update(zip(late, ask_each([Question([path], data, {"CNI_COMMAND": "VERSION", "CNI_PATH": os.path.dirname(path)}) for path in late], timeout=20)))
+    return [answers[path] for path in paths]
 
 
 def supported_versions(path: str, answer: Answer | None = None) -> list[str]:
@@ -189,11 +193,36 @@ def _is_passing(path: str) -> bool:
     return path.startswith(("/proc/", f"{files.SCRATCH}/"))
 
 
-def abouts(paths: t.Sequence[str]) -> list[str]:
+def abouts(paths: t.Sequence[str], said: t.Mapping[str, Said] = types.MappingProxyType({})) -> list[str]:
     """What plugins say of themselves when they are asked for nothing: ``CNI bridge plugin v1.6.0``, or of Debian's
-    ``CNI bridge plugin version unknown``. Empty where one says nothing."""
-    answers = ask_each([Question([path]) for path in paths], timeout=20)
-    return [an_answer([path], answer).stderr.strip().partition("\n")[0] for path, answer in zip(paths, answers)]
+    ``CNI bridge plugin version unknown``. Empty where one says nothing. ``said``: those that were asked already."""
+    late = [path for path in paths if path not in said]
+    answers = {path: one.about for path, one in said.items()}
+    answers.update(zip(late, ask_each([Question([path]) for path in late], timeout=20)))
+    return [_first_line(an_answer([path], answers[path])) for path in paths]
+
+
+def _first_line(result: subprocess.CompletedProcess[str]) -> str:
+    return result.stderr.strip().partition("\n")[0]
+
+
+class Said(t.NamedTuple):
+    """What a plugin answers when it is asked for nothing and, where that has no release, to VERSION."""
+
+    about: Answer
+    versions: Answer | None
+
+
+def ask(path: str) -> Said:
+    """For a thread of its own."""
+    (about,) = ask_each([Question([path])], timeout=20)
+    names_release = not isinstance(about, NodeError) and release_in(_first_line(about)) is not None
+    return Said(about, None if names_release else ask_versions([path])[0])
+
+
+def release_in(about: str) -> str | None:
+    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", about)
+    return match.group(1) if match else None
 
 
 def architectures() -> list[str]:

@@ -18,6 +18,11 @@ from .._errors import Problem
 from .._host import links, plugins, runtime, sysctls
 from .._host.runtime import Installed
 
+if t.TYPE_CHECKING:
+    import concurrent.futures
+
+    from .._host.plugins import Said
+
 Options = t.Mapping[str, t.Any]
 
 
@@ -39,6 +44,8 @@ class Planned:
     bin_dir: str | None = None
     #: path of a binary that is not installed yet -> where it can be run from
     runnable: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: the same path -> what it is just being asked
+    asked: dict[str, concurrent.futures.Future[Said]] = dataclasses.field(default_factory=dict)
     leaving_plugins: set[str] = dataclasses.field(default_factory=set)
     #: those of ``plugins`` that take the place of another binary, or of none
     replaced_plugins: set[str] = dataclasses.field(default_factory=set)

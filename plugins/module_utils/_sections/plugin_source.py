@@ -17,6 +17,7 @@ import urllib.parse
 from .._cni import releases, versions
 from .._errors import NodeError, Passing, Problem
 from .._host import files, kept, plugins
+from .._host.process import Answer
 from .base import Options, Run
 
 #: The binaries of containernetworking/plugins releases 0.6 to 1.9; other files in a source are left there.
@@ -216,13 +217,27 @@ def _in_archive(options: Options, folder: str, run: Run) -> dict[str, files.File
         run.refuse("checksum", f"the archive {src!r} has {algorithm}:{actual} (expected {algorithm}:{digits}); it was not unpacked")
         return {}
     try:
-        unpacked = archives.unpack(copy, REFERENCE if options["plugins"] is None else set(options["plugins"]), folder)
+        unpacked = archives.unpack(copy, REFERENCE if options["plugins"] is None else set(options["plugins"]), folder, _asking(run))
     except archives.Unreadable as error:
         run.refuse("src", f"{str(error).replace(copy, src)} (expected a tar archive, plain or compressed with gzip or xz)")
         return {}
     for problem in unpacked.wrong:
         run.refuse("src", f"the archive {src!r} is refused: {problem} (expected plain files)")
     return {name: unpacked.contents[name] for name in _selected(options, unpacked.names, run) if name in unpacked.contents}
+
+
+def _asking(run: Run) -> t.Callable[[str], None]:
+    """Has each binary asked, as ``release`` will, while the next one is unpacked: programs start on another processor."""
+    import concurrent.futures  # which a folder does not need
+
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    run.cleanups.append(pool.shutdown)
+
+    def ask(path: str) -> None:
+        if os.access(path, os.X_OK):
+            run.planned.asked[path] = pool.submit(plugins.ask, path)
+
+    return ask
 
 
 def _copy(src: str, copy: str, algorithm: str, run: Run) -> str | None:
@@ -267,10 +282,12 @@ def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], kno
         said = dict.fromkeys(contents, known["release"])
     else:
         paths = {name: runnable(name, content, run) for name, content in contents.items()}
-        abouts = dict(zip(paths, plugins.abouts(list(paths.values()))))
-        said = {name: _number_in(about) for name, about in abouts.items()}
+        asked = {path: said for path, said in _answered(run).items() if path in paths.values()}
+        abouts = dict(zip(paths, plugins.abouts(list(paths.values()), asked)))
+        said = {name: plugins.release_in(about) for name, about in abouts.items()}
         if not any(said.values()):
-            said = dict.fromkeys(contents, _recognised(wanted, paths, abouts, run))
+            answers = plugins.ask_versions(list(paths.values()), asked)
+            said = dict.fromkeys(contents, _recognised(wanted, paths, abouts, answers, run))
     for name, is_of in said.items():
         if wanted is not None and is_of is not None and is_of.startswith("v") and is_of.lstrip("v") != wanted.lstrip("v"):
             run.refuse("version", f"{wanted!r} is not what the binary {name!r} says it is (expected {is_of}, or another source)")
@@ -278,15 +295,20 @@ def release(wanted: str | None, contents: t.Mapping[str, files.FileContent], kno
     return found.pop() if len(found) == 1 else None
 
 
-def _number_in(about: str) -> str | None:
-    match = re.search(r" (v[0-9]+\.[0-9]+\.[0-9]+\S*)$", about)
-    return match.group(1) if match else None
+def _answered(run: Run) -> dict[str, plugins.Said]:
+    """What was asked while the archive was unpacked. One that could not be run is left to be asked again: a program that was just being
+    started then may have had that file open still, for it closes what is not its own only after it is said to run (ETXTBSY)."""
+    answers = {path: future.result() for path, future in run.planned.asked.items()}
+    ran = {path: said for path, said in answers.items() if not isinstance(said.about, NodeError)}
+    return {path: said._replace(versions=None) if isinstance(said.versions, NodeError) else said for path, said in ran.items()}
 
 
-def _recognised(wanted: str | None, paths: t.Mapping[str, str], abouts: t.Mapping[str, str], run: Run) -> str | None:
+def _recognised(
+    wanted: str | None, paths: t.Mapping[str, str], abouts: t.Mapping[str, str], answers: t.Sequence[Answer], run: Run
+) -> str | None:
     """What binaries are of that were built without the number, by what they can do."""
     found = []
-    for (name, path), answer in zip(paths.items(), plugins.ask_versions(list(paths.values()))):
+    for (name, path), answer in zip(paths.items(), answers):
         try:
             probe = run.probes.of(path, functools.partial(plugins.probe_reference, said=abouts[name], answer=answer))
             found.append(releases.recognise(name, probe.versions, probe.about, probe.tags))

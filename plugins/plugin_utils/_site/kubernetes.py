@@ -104,8 +104,9 @@ class _View:
 def read_nodes(wanted: t.Mapping[str, int], connection: t.Mapping[str, t.Any], timeout: float) -> dict[str, Node]:
     """Pod CIDRs and addresses of all nodes, by their names, as soon as those that are ``wanted`` have pod CIDRs.
 
-    ``wanted``: name -> its place in the option ``nodes``. ``connection`` has options that kube_client found right; ``timeout`` is in seconds, 0 asks once. All nodes are listed, page by
-    page, and then watched until the last has its own. Raises InputError, with the nodes or the kubeconfig at fault, and NodeError.
+    ``wanted``: name -> its place in the option ``nodes``. ``connection`` has options that kube_client found right; ``timeout`` is in
+    seconds, 0 asks once. All nodes are listed, page by page, and then watched until the last has its own. Raises InputError, with the
+    nodes or the kubeconfig at fault, and NodeError.
     """
     lib = kube_client.library()
     with warnings.catch_warnings(), kube_client.connected(connection, lib) as client:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible import constants
@@ -140,3 +142,19 @@ def test_what_was_unpacked_stays_in_the_folder_of_the_run(source, tmp_path, of_t
     with pytest.raises(InputError, match="was not unpacked"):
         _plugin_sources.open_source({**packed(source, tmp_path / "other.tar"), "checksum": "sha256:" + "0" * 64}, None)
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_python_looks_for_garbage_again_when_a_module_was_run(was_enabled):
+    def fail(**options):
+        assert not gc.isenabled()
+        raise OSError(options["module_name"])
+
+    action = SimpleNamespace(_execute_module=fail)
+    (gc.enable if was_enabled else gc.disable)()
+    try:
+        with pytest.raises(OSError, match=r"^kubenode.network.cni_plugins$"):
+            _program.ProgramAction._call(action, "kubenode.network.cni_plugins", {}, None)
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
