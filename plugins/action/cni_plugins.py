@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.kubenode.network.plugins.plugin_utils._plugin_sources import SourceAction
+from ansible_collections.kubenode.network.plugins.plugin_utils._source_action import SourceAction
 
 
 class ActionModule(SourceAction):

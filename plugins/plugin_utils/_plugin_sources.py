@@ -4,7 +4,7 @@
 
 # Private to the collection: may change at any time.
 
-"""Brings CNI plugin binaries from the controller to a node, as far as the node does not have them yet."""
+"""Brings CNI plugin binaries from the controller to a node, as far as the node does not have them yet (see _source_action)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from ansible.errors import AnsibleFileNotFound
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document
-from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, KubenodeError, Problem
+from ansible_collections.kubenode.network.plugins.module_utils._errors import InputError, Problem
 from ansible_collections.kubenode.network.plugins.module_utils._sections import cni_plugins, plugin_source
 from ansible_collections.kubenode.network.plugins.module_utils._sections.base import Options, Run
 from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
@@ -103,34 +103,20 @@ class NoAnswer(Exception):
         super().__init__("the node gave no answer")
 
 
-class SourceAction(ProgramAction):
-    """Runs the module ``MODULE``. A source of plugin binaries on the controller is brought to the node first.
+class Bringing:
+    """Brings a source on the controller to the node of a task, and runs the task's module.
 
-    ``SECTION`` is the option of the module that holds the options of section ``cni_plugins``; empty when they are the
-    module's own.
+    ``section`` is the option of the module that holds the options of section ``cni_plugins``; empty when they are the module's own.
     """
 
-    SECTION: str
+    def __init__(self, action: ProgramAction, section: str) -> None:
+        self._action, self._section = action, section
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        result: dict[str, t.Any] = super().run(tmp, task_vars)
-        try:
-            result.update(self._run_module(task_vars))
-        except InputError as error:
-            wrong = InputError([problem.under(self.SECTION) for problem in error.problems])
-            result.update(failed=True, msg=f"nothing was changed: {wrong}", problems=[problem._asdict() for problem in wrong.problems])
-        except KubenodeError as error:
-            result.update(failed=True, msg=f"nothing was changed: {error}")
-        except NoAnswer as error:
-            result.update(error.result)
-        finally:
-            self._remove_tmp_path(self._connection._shell.tmpdir)
-        return result
-
-    def _run_module(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+    def run(self, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """The module's result. Raises InputError, NoAnswer."""
         options = self._options()
         if options is None or options["remote_src"] or options["state"] == "absent" or options["package"] or not options["src"]:
-            return self._call_with_program(self._task.args, task_vars)
+            return self._action._call_with_program(self._action._task.args, task_vars)
         problems = plugin_source.check(options)
         if problems:
             raise InputError(problems)
@@ -143,14 +129,14 @@ class SourceAction(ProgramAction):
             node = self._ask(source.manifest, options, task_vars)
         _check_for(source, node["architectures"])
         if not node["differing"]:  # what is installed is the source
-            return self._call_with_program(self._with_source(node["bin_dir"], source, options), task_vars)
+            return self._action._call_with_program(self._with_source(node["bin_dir"], source, options), task_vars)
         folder, transfer = self._send(source, node["differing"])
-        return {**self._call_with_program(self._with_source(folder, source, options), task_vars), "transfer": transfer}
+        return {**self._action._call_with_program(self._with_source(folder, source, options), task_vars), "transfer": transfer}
 
     def _ask(self, manifest: Mapping[str, str], options: Options, task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """What the node says of the binaries of a manifest and of itself. Raises InputError, NoAnswer."""
         asked = {"manifest": dict(manifest), "bin_dir": self._given(options).get("bin_dir"), "verify": options["verify"]}
-        answer = self._call(ASKED, asked, task_vars)
+        answer = self._action._call(ASKED, asked, task_vars)
         if "problems" in answer:
             raise InputError([Problem(**problem) for problem in answer["problems"]])
         if "differing" not in answer:
@@ -159,25 +145,25 @@ class SourceAction(ProgramAction):
 
     def _options(self) -> dict[str, t.Any] | None:
         """The section's options with types and defaults, None when there are none or the module will refuse them."""
-        spec, args = cni_plugins.OPTIONS, self._task.args
-        if self.SECTION:
-            spec, args = {self.SECTION: {"type": "dict", "options": spec}}, {self.SECTION: args.get(self.SECTION)}
+        spec, args = cni_plugins.OPTIONS, self._action._task.args
+        if self._section:
+            spec, args = {self._section: {"type": "dict", "options": spec}}, {self._section: args.get(self._section)}
         result = ArgumentSpecValidator(spec).validate(args)
         if result.error_messages:
             return None
-        options: dict[str, t.Any] | None = result.validated_parameters[self.SECTION] if self.SECTION else result.validated_parameters
+        options: dict[str, t.Any] | None = result.validated_parameters[self._section] if self._section else result.validated_parameters
         return options
 
     def _given(self, options: Options) -> Options:
         """The section's options as the task has them: a path on the node is the node's to expand."""
-        given = self._task.args.get(self.SECTION) if self.SECTION else self._task.args
+        given = self._action._task.args.get(self._section) if self._section else self._action._task.args
         return given if isinstance(given, Mapping) else options
 
     def _with_source(self, folder: str, source: Source, options: Options) -> dict[str, t.Any]:
         """The task's options with the source that the node has now. An archive stays here, but the node remembers which it
         was."""
         given = {**self._given(options), "src": folder, "remote_src": True, "manifest": dict(source.manifest), "checksum": source.checksum}
-        return {**self._task.args, self.SECTION: given} if self.SECTION else given
+        return {**self._action._task.args, self._section: given} if self._section else given
 
     def _located(self, options: Options, node: Mapping[str, t.Any] | None) -> dict[str, t.Any]:
         """The options with the node's architecture filled in, and with the paths that the files have on the controller."""
@@ -192,25 +178,25 @@ class SourceAction(ProgramAction):
     def _find(self, option: str, path: str, expected: str) -> str:
         """A file as a task's ``files`` are looked for; an absolute path is itself."""
         try:
-            return str(self._find_needle("files", path))
+            return str(self._action._find_needle("files", path))
         except AnsibleFileNotFound as error:
             raise InputError([Problem(option, f"{path!r} is not there on the controller (expected {expected})")]) from error
 
     def _send(self, source: Source, names: Sequence[str]) -> tuple[str, dict[str, t.Any]]:
         """Transfers some of the binaries to the task's temporary folder on the node. Returns it, and what was sent."""
-        if self._connection._shell.tmpdir is None:
-            self._make_tmp_path()
-        remote = str(self._connection._shell.tmpdir)
+        if self._action._connection._shell.tmpdir is None:
+            self._action._make_tmp_path()
+        remote = str(self._action._connection._shell.tmpdir)
         sizes = {name: os.path.getsize(source.paths[name]) for name in names}
-        self._say(self._display.display, f"sending {len(sizes)} of {len(source.manifest)} binaries, {sum(sizes.values()) / 1e6:.1f} MB, to {remote}")
+        self._say(self._action._display.display, f"sending {len(sizes)} of {len(source.manifest)} binaries, {sum(sizes.values()) / 1e6:.1f} MB, to {remote}")
         sent = []
         for name, size in sizes.items():
-            target = self._connection._shell.join_path(remote, name)
-            self._say(self._display.vv, f"sending {name}, {size / 1e6:.1f} MB, to {target}")
-            sent.append(self._transfer_file(source.paths[name], target))
-        self._fixup_perms2((remote, *sent))
+            target = self._action._connection._shell.join_path(remote, name)
+            self._say(self._action._display.vv, f"sending {name}, {size / 1e6:.1f} MB, to {target}")
+            sent.append(self._action._transfer_file(source.paths[name], target))
+        self._action._fixup_perms2((remote, *sent))
         return remote, {"bytes": sum(sizes.values()), "files": list(sizes), "target": remote}
 
     def _say(self, display: t.Callable[[str], None], text: str) -> None:
-        if not self._task.no_log:
-            display(f"{self._play_context.remote_addr}: {cni_plugins.NAME}: {text}")
+        if not self._action._task.no_log:
+            display(f"{self._action._play_context.remote_addr}: {cni_plugins.NAME}: {text}")

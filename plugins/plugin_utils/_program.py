@@ -16,7 +16,6 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-import os
 import re
 import typing as t
 import zipfile
@@ -24,9 +23,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.kubenode.network.plugins.module_utils._sections import boot_service
 from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
 
+#: As the section has it, whose code is not needed here: Ansible compiles what an action imports in each task anew.
+SECTION, FILE = "boot_service", "kubenode-network.pyz"
 LIBRARY = "pyroute2"
 #: Older ones fail on every change of a link that is there already.
 OLDEST = (0, 7, 2)
@@ -149,7 +149,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
             return self._call(self.MODULE, args, task_vars)
         program = packed()
         if program.warning:
-            self._display.warning(f"{boot_service.NAME}: {program.warning}")
+            self._display.warning(f"{SECTION}: {program.warning}")
         known = {**options, "checksum": program.sha256, "program": None}
         result = self._call(self.MODULE, self._with_options(args, known), task_vars)
         if result.get("missing_program") != program.sha256:
@@ -165,9 +165,9 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # ansible has no types
         if self._connection._shell.tmpdir is None:
             self._make_tmp_path()
         remote = str(self._connection._shell.tmpdir)
-        target = str(self._connection._shell.join_path(remote, os.path.basename(boot_service.PROGRAM)))
+        target = str(self._connection._shell.join_path(remote, FILE))
         if not self._task.no_log:
-            where = f"{self._play_context.remote_addr}: {boot_service.NAME}"
+            where = f"{self._play_context.remote_addr}: {SECTION}"
             self._display.display(f"{where}: sending the program, {program.size / 1e6:.1f} MB, to {remote}")
         self._transfer_file(program.path, target)
         self._fixup_perms2((remote, target))

@@ -234,3 +234,12 @@ def test_packages_hold_no_code(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_files_are_private(name):
     assert name.startswith("_") and Path(name).name != "_"
+
+
+@pytest.mark.parametrize("name", ["action/boot_service", "action/cni_plugins", "action/node_network", "plugin_utils/_program", "plugin_utils/_source_action"])
+def test_an_action_imports_little_at_once(name):
+    """Ansible compiles it in each task anew: the engine is for a source on the controller alone."""
+    body = ast.parse((CHECKOUT / "plugins" / f"{name}.py").read_text()).body
+    modules = [node.module for node in body if isinstance(node, ast.ImportFrom)]
+    ours = {module.partition(".plugins.")[2] for module in modules if module.startswith("ansible_collections.")}
+    assert ours <= {"module_utils._errors", *(f"plugin_utils.{own}" for own in ("_once", "_program", "_source_action"))}
