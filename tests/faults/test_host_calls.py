@@ -413,6 +413,7 @@ CASES: dict[str, Case] = {
     "packages.unpack": Case(lambda folder: packages.unpack("p", _MANAGER, f"{folder}/downloaded"), "apt-get|dpkg-deb|{}/downloaded"),
     "plugins.Probes.save": Case(_save_probes),
     "plugins.abouts": Case(lambda folder: plugins.abouts([f"{folder}/plugin"]), "{}/plugin"),
+    "plugins.ask_release": Case(lambda folder: _told(f"{folder}/plugin", list(filter(None, plugins.ask_release(f"{folder}/plugin")))), "{}/plugin"),
     "plugins.ask_versions": Case(lambda folder: _told(f"{folder}/plugin", plugins.ask_versions([f"{folder}/plugin"] * 2)), "{}/plugin"),
     "plugins.probe": Case(lambda folder: plugins.probe(f"{folder}/plugin"), "{}/plugin"),
     "plugins.probe_reference": Case(lambda folder: plugins.probe_reference(f"{folder}/plugin"), "{}/plugin"),

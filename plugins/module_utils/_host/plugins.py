@@ -213,7 +213,7 @@ class Said(t.NamedTuple):
     versions: Answer | None
 
 
-def ask(path: str) -> Said:
+def ask_release(path: str) -> Said:
     """For a thread of its own."""
     (about,) = ask_each([Question([path])], timeout=20)
     names_release = not isinstance(about, NodeError) and release_in(_first_line(about)) is not None

@@ -235,7 +235,7 @@ def _asking(run: Run) -> t.Callable[[str], None]:
 
     def ask(path: str) -> None:
         if os.access(path, os.X_OK):
-            run.planned.asked[path] = pool.submit(plugins.ask, path)
+            run.planned.asked[path] = pool.submit(plugins.ask_release, path)
 
     return ask
 
