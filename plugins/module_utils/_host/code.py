@@ -34,9 +34,10 @@ def _packed(folder: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(f"{NAME}/__init__.py", b"")
-        for where, _folders, names in os.walk(folder):
+        for where, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if name.isidentifier() and name != "__pycache__"]  # what others put there is no code
             for name in names:
-                if name.endswith(".py"):
+                if name.endswith(".py") and (where, name) != (folder, "__init__.py"):
                     path = os.path.join(where, name)
                     archive.write(path, os.path.join(NAME, os.path.relpath(path, folder)))
     return packed.getvalue()
