@@ -102,6 +102,8 @@ def _import_engine() -> None:
 
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
+    import encodings.ascii  # noqa: F401  # or the first copy of this process alone would open its file
+
     import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
 
     _import_engine()
