@@ -8,6 +8,7 @@ As a script it is such a process: a line of standard input is a point, and the a
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import hashlib
 import importlib
@@ -102,8 +103,7 @@ def _import_engine() -> None:
 
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
-    import encodings.ascii  # noqa: F401  # or the first copy of this process alone would open its file
-
+    codecs.lookup("ascii")  # or the first copy of this process alone would open its file
     import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
 
     _import_engine()
