@@ -6,18 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import importlib
 import json
-import os
 import re
-import sys
-import threading
 import typing as t
 
 from ._document import Document, DocumentFile
 from ._errors import InputError, KubenodeError, NodeError, Problem
+from ._host import libraries
 from ._journal import Step
 from ._resource import Resource, State, outline
 from ._undo import Undone, put_back
@@ -223,40 +219,12 @@ def require_libraries(changes: t.Sequence[Change]) -> None:
         for requirement in change.resource.libraries:
             library, _operator, lowest = requirement.partition(">=")
             try:
-                importlib.import_module(library)
-            except Exception as error:  # a library made for another Python raises SyntaxError or TypeError, too
+                libraries.load(library)
+            except Exception as error:
                 raise MissingLibrary(library, f"{type(error).__name__}: {error}", change.resource.id) from error
-            if lowest and _number(_version(library)) < _number(lowest):
-                raise MissingLibrary(library, f"version {_version(library)} is installed (expected {lowest} or newer)", change.resource.id)
-
-
-def import_ahead(requirements: t.Iterable[str]) -> None:
-    """Begins to import libraries, which goes on while the run waits for downloads and programs. Whoever needs them waits for that, and
-    finds out what is wrong with them."""
-    for library in (requirement.partition(">=")[0] for requirement in requirements):
-        if library not in sys.modules:
-            threading.Thread(target=_import, args=(library,)).start()
-
-
-def _import(library: str) -> None:
-    with contextlib.suppress(Exception):
-        importlib.import_module(library)
-
-
-def _version(library: str) -> str:
-    """By the folder that says so beside the library, else by what its importer knows, which takes longer to import than to change the
-    node."""
-    beside = os.path.dirname(os.path.dirname(getattr(sys.modules[library], "__file__", None) or ""))
-    pattern = re.compile(rf"{re.escape(library)}-([0-9][^-]*)(?:-py[0-9.]+)?\.(?:dist|egg)-info")
-    found = [match[1] for match in map(pattern.fullmatch, os.listdir(beside) if os.path.isdir(beside) else ()) if match]
-    if len(found) == 1:
-        return found[0]
-    import importlib.metadata
-
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "0 (of unknown version)"
+            version = libraries.version(library) if lowest else ""
+            if _number(version) < _number(lowest):
+                raise MissingLibrary(library, f"version {version} is installed (expected {lowest} or newer)", change.resource.id)
 
 
 def _number(version: str) -> tuple[int, ...]:

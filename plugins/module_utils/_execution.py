@@ -11,10 +11,10 @@ import time
 import typing as t
 
 from . import _transaction
-from ._converge import MissingLibrary, Outcome, Part, converge, import_ahead, require_libraries
+from ._converge import MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
-from ._host import bytecode, kept, process
+from ._host import bytecode, kept, libraries, process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
@@ -125,7 +125,8 @@ def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
         run = Run(Document.load(made=recovered.made), check=terms.check, sections=sections, warnings=recovered.warnings)
         if not terms.check:
             run.cleanups += [bytecode.keep, kept.save]
-            import_ahead(library for section in _new_sections(opened, run) for library in getattr(section, "LIBRARIES", ()))
+            wanted = [requirement for section in _new_sections(opened, run) for requirement in getattr(section, "LIBRARIES", ())]
+            libraries.load_ahead(requirement.partition(">=")[0] for requirement in wanted)
         try:
             parts = planned_parts(opened, run)
             run.warnings += _waiting(parts)

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from testbed.paths import CHECKOUT
 
 HOST = CHECKOUT / "plugins" / "module_utils" / "_host"
-#: Of the standard library and pyroute2. To run a program may change anything; ``open`` is looked at more closely.
+#: Of the standard library, and what opens the ways to the kernel. To run a program may change anything; ``open`` is looked at more closely.
 CHANGING = {
     *(f"os.{name}" for name in ("chmod", "chown", "fchmod", "fchown", "ftruncate", "lchown", "link", "makedirs", "mkdir", "pwrite", "remove", "rename",
                                 "replace", "rmdir", "setxattr", "symlink", "truncate", "unlink", "utime", "write", "posix_spawn", "execve", "mknod")),
     *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move", "rmtree")),
     *(f"tempfile.{name}" for name in ("mkdtemp", "mkstemp", "NamedTemporaryFile", "TemporaryDirectory")),
-    "subprocess.run", "subprocess.Popen", "pyroute2.IPRoute", "rtnetlink.change", "selinux.lsetfilecon",
+    "subprocess.run", "subprocess.Popen", "links._netlink", "rtnetlink.change", "selinux.lsetfilecon",
 }
 
 

@@ -104,12 +104,12 @@ def _import_engine() -> None:
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "build" / "collections"))
     codecs.lookup("ascii")  # or the first copy of this process alone would open its file
-    import pyroute2  # noqa: F401  # here, not in each copy of this process: it takes longest of all
-
     _import_engine()
-    from ansible_collections.kubenode.network.plugins.module_utils._host import kept
+    from ansible_collections.kubenode.network.plugins.module_utils._host import kept, libraries
 
     from faults import point
+
+    libraries.load("pyroute2")  # here, not in each copy of this process: it takes longest of all
 
     kept.TICK = 1 << 62  # nothing is kept, or it would be by chance of the time
 

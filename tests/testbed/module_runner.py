@@ -84,8 +84,9 @@ def _answer(pid: int, order, streams, report: int) -> None:
 
 def _serve(number: int, collections: str) -> None:
     sys.path[:0] = [collections]
-    for name in ("netaddr", "pyroute2", "tomllib", "ansible.module_utils.basic"):
+    for name in ("netaddr", "tomllib", "ansible.module_utils.basic"):
         importlib.import_module(name)
+    importlib.import_module(f"{_PLUGINS}.module_utils._host.libraries").load("pyroute2")
     for info in pkgutil.walk_packages([f"{collections}/{_PLUGINS.replace('.', '/')}/modules"], f"{_PLUGINS}.modules."):
         importlib.import_module(info.name)
     gc.freeze()  # a copy that collected garbage would copy every page

@@ -12,10 +12,11 @@ import os
 import typing as t
 
 from .._errors import NodeError
+from . import libraries
 from .files import read_text
 from .process import changing, once, output, seen
 
-# Reading goes through iproute2, which costs a millisecond; pyroute2 costs 140 ms to import and is there to change things.
+# Reading goes through iproute2, which costs a millisecond; pyroute2 costs 70 ms to import and is there to change things.
 
 IFF_UP = 0x1
 IFF_PROMISC = 0x100
@@ -162,10 +163,8 @@ def _changing(name: str) -> t.Iterator[t.Any]:
 
 
 def _netlink() -> t.Any:
-    from pyroute2 import IPRoute
-
     changing()
-    return IPRoute()
+    return libraries.load("pyroute2").IPRoute()
 
 
 def _index(netlink: t.Any, name: str) -> int:

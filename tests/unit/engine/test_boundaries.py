@@ -27,7 +27,6 @@ HEADER = """\
 #: Libraries that are no part of Python 3.9, and the only files that may import them, inside of a function or a ``try``.
 OPTIONAL = {
     "netaddr": {"_addressing/pools.py"},  # runs on the controller
-    "pyroute2": {"_host/links.py"},
     "selinux": {"_host/files.py"},
     "tomllib": {"_host/runtime.py"},
 }
@@ -43,7 +42,7 @@ ARROWS = {
     "_journal": ("_errors", "_document", "_host", "_resource"),
     "_guard": ("_errors", "_host", "_journal"),
     "_undo": ("_errors", "_document", "_guard", "_host", "_journal", "_resources.bridge"),
-    "_converge": ("_errors", "_document", "_journal", "_resource", "_undo"),
+    "_converge": ("_errors", "_document", "_host", "_journal", "_resource", "_undo"),
     "_transaction": ("_converge", "_document", "_errors", "_guard", "_host", "_journal", "_undo"),
     "_resources": ("_errors", "_resource", "_converge", "_document", "_host", "_cni", "_resources"),
     "_sections": ("_boot_files", "_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
