@@ -11,6 +11,7 @@ description: Writes to the file that E(TESTBED_RESULTS) names.
 requirements: [enabled in the configuration]
 """
 
+import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import time  # noqa: E402
@@ -27,6 +28,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._started = {}
+        gc.disable()  # here and in the workers: a quarter of a short play
 
     def v2_runner_on_start(self, host, task):
         self._started[host.get_name(), task._uuid] = time.monotonic()
