@@ -400,6 +400,7 @@ CASES: dict[str, Case] = {
     "nft.add_base_chain": Case(lambda _folder: nft.add_base_chain("ipv4", "nat", "POSTROUTING", "nat", "postrouting", 100), "nft"),
     "nft.delete_chain": Case(lambda _folder: nft.delete_chain("ipv4", "nat", "POSTROUTING"), "nft"),
     "nft.delete_table": Case(lambda _folder: nft.delete_table("ipv4", _TABLE), "nft"),
+    "nft.has_table": Case(lambda _folder: nft.has_table("ipv4", _TABLE), "nft"),
     "nft.load_table": Case(lambda _folder: nft.load_table("ipv4", _TABLE, []), "nft"),
     "nft.read_table": Case(lambda _folder: nft.read_table("ipv4", _TABLE), "nft"),
     "nft.replace_table": Case(lambda _folder: nft.replace_table("ipv4", _TABLE, ""), "nft"),

@@ -89,6 +89,12 @@ def test_the_table_says_of_each_key_what_the_binary_says(suite):
 
 
 @pytest.mark.parametrize("suite", SUITES)
+def test_a_plugin_that_is_asked_for_nothing_names_the_versions_of_its_answer(suite):
+    for name in there(suite):
+        assert probe(suite, name).versions == plugins.probe(str(plugin_folder(suite) / name)).versions, name
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_the_release_of_each_plugin_is_recognised(suite):
     release = number(true_release(suite))
     for name in there(suite):

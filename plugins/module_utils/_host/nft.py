@@ -42,6 +42,16 @@ def has_chain(family: str, table: str, name: str) -> bool:
     return any((chain["family"], chain["table"], chain["name"]) == (FAMILIES[family], table, name) for chain in chains())
 
 
+def has_table(family: str, name: str) -> bool:
+    """The same without its rules, which may be many. Raises NodeError where it cannot be seen."""
+    return {"family": FAMILIES[family], "name": name} in once(_tables, "tables")
+
+
+def _tables() -> list[Item]:
+    tables = [item["table"] for item in json.loads(seen(("nft", "-j", "list", "tables")))["nftables"] if "table" in item]
+    return [{"family": table["family"], "name": table["name"]} for table in tables]
+
+
 def read_table(family: str, name: str) -> list[Item] | None:
     """What is in a table, the table itself first; None without it. Handles, which are new each time, are left out."""
     if not installed():

@@ -29,6 +29,9 @@ SCHEMA = 1
 # A struct's tag, as Go keeps it in the binary for its JSON decoder: json:"portIsolation,omitempty".
 _TAG = re.compile(rb'json:"([A-Za-z0-9_.-]+)[",]')
 
+# What a plugin adds to its name when it is asked for nothing (libcni's skel since 1.0): the same as its answer to VERSION, a process less.
+_SUPPORTED = re.compile(r"^CNI protocol versions supported: ([0-9]+(?:\.[0-9]+)*(?:, [0-9]+(?:\.[0-9]+)*)*)$", re.MULTILINE)
+
 #: The machine of an ELF file as (class, byte order, e_machine), by its name in the archives of the plugins' releases.
 ELF_MACHINES = {
     (2, 1, 62): "amd64",
@@ -97,7 +100,13 @@ def probe(path: str) -> Probe:
 def probe_reference(path: str, said: str | None = None, answer: Answer | None = None) -> Probe:
     """Asks a reference plugin for all, except for what it has ``said`` of itself already, and its ``answer`` to VERSION; others may do
     anything when they are run without a command."""
-    return Probe(tuple(supported_versions(path, answer)), abouts([path])[0] if said is None else said, _tags(path))
+    versions = None
+    if said is None:
+        _refuse_unexecutable(path)
+        result = an_answer([path], ask_each([Question([path])], timeout=20)[0])
+        said, supported = _first_line(result), _SUPPORTED.search(result.stderr)
+        versions = supported[1].split(", ") if supported else None
+    return Probe(tuple(supported_versions(path, answer) if versions is None else versions), said, _tags(path))
 
 
 def probe_runtime(path: str) -> Probe:
@@ -116,8 +125,7 @@ def ask_versions(paths: t.Sequence[str], said: t.Mapping[str, Said] = types.Mapp
 
 def supported_versions(path: str, answer: Answer | None = None) -> list[str]:
     """The CNI spec versions that a plugin says it supports (SPEC section 2, VERSION)."""
-    if not os.stat(path).st_mode & stat.S_IXUSR:
-        raise NodeError(f"{path} is not executable")
+    _refuse_unexecutable(path)
     result = an_answer([path], ask_versions([path])[0] if answer is None else answer)
     try:
         versions = list(json.loads(result.stdout)["supportedVersions"])
@@ -125,6 +133,11 @@ def supported_versions(path: str, answer: Answer | None = None) -> list[str]:
         said = (result.stderr or result.stdout).strip().replace("\n", "; ")[:200]
         raise NodeError(f"{path} does not answer VERSION as a CNI plugin does: {said or 'it prints nothing'}") from error
     return [version for version in versions if isinstance(version, str)]
+
+
+def _refuse_unexecutable(path: str) -> None:
+    if not os.stat(path).st_mode & stat.S_IXUSR:
+        raise NodeError(f"{path} is not executable")
 
 
 def _tags(path: str) -> frozenset[str]:

@@ -170,22 +170,26 @@ class BaseChain(Resource):
     def read(self) -> State:
         if nft.has_chain(self.family, self.kind.table, self.kind.base):  # without reading all rules of others
             return self.wanted()
-        items = nft.read_table(self.family, self.kind.table)
-        return None if items is None else {"table": self.kind.table, "chain": self.kind.base if _chain(items, self.kind.base) else None}
+        return {**self.wanted(), "chain": None} if nft.has_table(self.family, self.kind.table) else None
 
     def wanted(self) -> State:
         return {"table": self.kind.table, "chain": self.kind.base}
 
     def write(self, state: State) -> None:
-        now = self.read()
-        if state == now:
-            return
+        if state == self.wanted():
+            if not nft.has_chain(self.family, self.kind.table, self.kind.base):  # its policy may be another one
+                self._add()
+        elif state != self.read():
+            self._delete(state)
+
+    def _delete(self, state: State) -> None:
         if state is None:
             nft.delete_table(self.family, self.kind.table)
-        elif state["chain"] is None:
-            nft.delete_chain(self.family, self.kind.table, self.kind.base)
         else:
-            nft.add_base_chain(self.family, self.kind.table, self.kind.base, self.kind.type, self.kind.base.lower(), self.kind.priority)
+            nft.delete_chain(self.family, self.kind.table, self.kind.base)
+
+    def _add(self) -> None:
+        nft.add_base_chain(self.family, self.kind.table, self.kind.base, self.kind.type, self.kind.base.lower(), self.kind.priority)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         if not nft.speaks_json():

@@ -205,7 +205,28 @@ def test_only_reference_plugins_are_run_without_a_command(tmp_path):
     assert plugins.probe(str(script)) == Probe(("1.0.0",))
     assert log.read_text() == "run VERSION\n"
     assert plugins.probe_reference(str(script)) == Probe(("1.0.0",), "about me")
-    assert log.read_text() == "run VERSION\n" * 2 + "run bare\n"
+    assert log.read_text() == "run VERSION\nrun bare\nrun VERSION\n"
+
+
+@pytest.mark.parametrize(
+    "line, is_asked",
+    [
+        ("CNI protocol versions supported: 0.4.0, 1.0.0", False),
+        ("CNI protocol versions supported: 1.0.0", False),
+        ("CNI protocol versions supported: ", True),
+        ("CNI protocol versions supported: 1.0.0, none", True),
+        ("no CNI protocol versions supported: 1.0.0", True),
+    ],
+)
+def test_what_names_its_versions_is_not_asked_for_them(tmp_path, line, is_asked):
+    script = tmp_path / "plugin"
+    script.write_text(f'#!/bin/sh\n[ -z "$CNI_COMMAND" ] || echo \'{{"supportedVersions": ["asked"]}}\'\necho "CNI plugin\n{line}" >&2\n')
+    script.chmod(0o755)
+    versions = ("asked",) if is_asked else tuple(line.rpartition(": ")[2].split(", "))
+    assert plugins.probe_reference(str(script)) == Probe(versions, "CNI plugin")
+    script.chmod(0o644)
+    with pytest.raises(NodeError, match="plugin is not executable"):
+        plugins.probe_reference(str(script))
 
 
 @pytest.mark.parametrize("answer", ['{"supportedVersions": 5}', "[" * 100_000, '{"supportedVersions": null}'])
