@@ -11,19 +11,25 @@ import typing as t
 from ._addressing import cidr
 from ._errors import InputError, Problem
 from ._execution import Opened
-from ._sections import boot_service, bridged, cni_plugins, kubenet_bridge, masquerade, networks, routes, sysctl_bridge_nf
+from ._sections import bridged, kubenet_bridge, late, masquerade, networks, sysctl_bridge_nf
 from ._sections.base import Options
 
-#: The sections of a node in the order in which they are applied; the networks come behind them, and LAST behind those.
-SECTIONS: tuple[t.Any, ...] = (cni_plugins, sysctl_bridge_nf, kubenet_bridge, masquerade, routes)
-LAST = boot_service
+#: The sections of a node with their options, in the order in which they are applied; the networks come behind them, and LAST behind those.
+SECTIONS: dict[str, dict[str, t.Any]] = {
+    "cni_plugins": late.CNI_PLUGINS,
+    sysctl_bridge_nf.NAME: sysctl_bridge_nf.OPTIONS,
+    kubenet_bridge.NAME: kubenet_bridge.OPTIONS,
+    masquerade.NAME: masquerade.OPTIONS,
+    "routes": late.ROUTES,
+}
+LAST = "boot_service"
 
 #: The network that kubenet made, as far as the bridge does not say it already (kubenet.md section 4).
 KUBENET = "kubenet"
 
 
 def argument_spec() -> dict[str, t.Any]:
-    spec = {section.NAME: {"type": "dict", "options": section.OPTIONS} for section in (*SECTIONS, LAST)}
+    spec = {name: {"type": "dict", "options": options} for name, options in (*SECTIONS.items(), (LAST, late.BOOT_SERVICE))}
     listed = {"type": "list", "elements": "dict", "options": networks.OPTIONS}
     return {**spec, networks.NAME: listed, "force": networks.OPTIONS["force"]}
 
@@ -31,19 +37,36 @@ def argument_spec() -> dict[str, t.Any]:
 def open_sections(params: Options) -> list[Opened]:
     """The sections that the parameters name, each with its options and what it takes over from section
     ``kubenet_bridge``."""
-    options = {section.NAME: dict(params[section.NAME]) for section in SECTIONS if params[section.NAME] is not None}
+    options = {name: dict(params[name]) for name in SECTIONS if params[name] is not None}
     _inherit_families(options)
     if "kubenet_bridge" in options:
         options["kubenet_bridge"]["force"] = options["kubenet_bridge"]["force"] or params["force"]
-    opened: list[Opened] = [(section, options[section.NAME], section.NAME) for section in SECTIONS if section.NAME in options]
+    opened: list[Opened] = [(_section(name), asked, name) for name, asked in options.items()]
     wanted = params[networks.NAME]
     _refuse_twins(wanted or [])
     listed = [(network, f"networks[{index}]") for index, network in enumerate(wanted or [])]
     if wanted is None and "kubenet_bridge" in options:
         listed = [(_kubenet(options["kubenet_bridge"]), "kubenet_bridge")]
     opened += [_network({**network, "force": network["force"] or params["force"]}, path, options) for network, path in listed]
-    last = params[LAST.NAME]
-    return opened if last is None else [*opened, (LAST, last, LAST.NAME)]
+    last = params[LAST]
+    return opened if last is None else [*opened, (_section(LAST), last, LAST)]
+
+
+def _section(name: str) -> t.Any:
+    """Those of ``late`` are imported by the runs that ask for them."""
+    if name == "cni_plugins":
+        from ._sections import cni_plugins
+
+        return cni_plugins
+    if name == "routes":
+        from ._sections import routes
+
+        return routes
+    if name == "boot_service":
+        from ._sections import boot_service
+
+        return boot_service
+    return next(section for section in (sysctl_bridge_nf, kubenet_bridge, masquerade) if name == section.NAME)
 
 
 def _refuse_twins(wanted: t.Sequence[Options]) -> None:

@@ -16,15 +16,11 @@ from .._errors import MissingProgram, Problem
 from .._host import files, kept, process, services
 from .._resource import Resource
 from .._resources import dropin, file
-from .base import STATE, Options, Run, defaults, removal
+from .base import Options, Run, defaults, removal
+from .late import BOOT_SERVICE
 
 NAME = "boot_service"
-OPTIONS: dict[str, t.Any] = {
-    "python": {"type": "path"},
-    "program": {"type": "path"},
-    "checksum": {"type": "str"},
-    "state": STATE,
-}
+OPTIONS = BOOT_SERVICE
 INSTANCE = "node"
 #: What of ``desired`` this node chose.
 AUTO = ("python",)

@@ -19,22 +19,11 @@ from .._host import accounts, files, kept, paths, plugins, runtime
 from .._resource import Resource, State
 from .._resources import file
 from . import plugin_source
-from .base import STATE, Options, Run, normal, removal
+from .base import Options, Run, normal, removal
+from .late import CNI_PLUGINS
 
 NAME = "cni_plugins"
-OPTIONS: dict[str, t.Any] = {
-    "src": {"type": "path"},
-    "remote_src": {"type": "bool", "default": False},
-    "checksum": {"type": "str"},
-    "version": {"type": "str"},
-    "package": {"type": "str"},
-    "bin_dir": {"type": "path"},
-    "plugins": {"type": "list", "elements": "str"},
-    "owner": {"type": "str"},
-    "manifest": {"type": "dict"},
-    "verify": {"type": "bool", "default": False},
-    "state": STATE,
-}
+OPTIONS = CNI_PLUGINS
 Contents = dict[str, files.FileContent]
 #: The number above it means "leave it" to chown(2).
 LAST_UID = 2**32 - 2

@@ -18,14 +18,11 @@ from .._host import files, routes, services
 from .._resource import Resource
 from .._resources import dropin, file, route_set, unit
 from . import boot_service
-from .base import STATE, Options, Run, removal
+from .base import Options, Run, removal
+from .late import ROUTES
 
 NAME = "routes"
-OPTIONS: dict[str, t.Any] = {
-    "peers": {"type": "raw"},
-    "node": {"type": "str"},
-    "state": STATE,
-}
+OPTIONS = ROUTES
 INSTANCE = "node"
 #: Nothing here is left to the node to choose.
 AUTO: tuple[str, ...] = ()

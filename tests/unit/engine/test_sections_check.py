@@ -306,12 +306,10 @@ def test_problems_of_the_portmap_entry_name_the_option(given, path):
 
 
 def node(**given):
-    sections = (*_node.SECTIONS, _node.LAST)
-    params = dict.fromkeys([*(section.NAME for section in sections), networks.NAME])
-    params["force"] = False
+    params = {**dict.fromkeys(_node.argument_spec()), "force": False}
     for name, values in given.items():
-        section = next((section for section in sections if name == section.NAME), None)
-        params[name] = [options(networks, **one) for one in values] if section is None else options(section, **values)
+        section = next(section for section in SECTIONS if name == section.NAME)
+        params[name] = [options(networks, **one) for one in values] if section is networks else options(section, **values)
     return params
 
 
