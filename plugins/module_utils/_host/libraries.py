@@ -21,7 +21,7 @@ import typing as t
 #: The one module of a library that is used, where the package's own start imports much more than that needs. For pyroute2 it is each
 #: protocol and database that it knows: half of the time that the import takes, and a quarter of a first run.
 PARTS = {"pyroute2": "pyroute2.iproute"}
-_parts: dict[str, types.ModuleType] = {}
+_PART = "_kubenode_part"
 #: Who waits for it finds a library whole.
 _loading = threading.RLock()
 
@@ -32,11 +32,13 @@ def load(library: str) -> types.ModuleType:
     with _loading:
         if library in PARTS and library not in sys.modules:
             _load_part(library)
-        return _parts.get(library) or importlib.import_module(library)
+        whole = importlib.import_module(library)
+        return t.cast(types.ModuleType, getattr(whole, _PART, whole))
 
 
 def _load_part(library: str) -> None:
-    """Below a package of the library's name and place that has not run. Where that will not do, nothing is loaded."""
+    """With an empty module in the library's name and place, which holds the part; nothing else may want the library in this process then.
+    Where that will not do, nothing is loaded."""
     spec = importlib.util.find_spec(library)
     if spec is None or spec.submodule_search_locations is None:
         return
@@ -44,10 +46,12 @@ def _load_part(library: str) -> None:
     package.__file__, package.__path__, package.__spec__ = spec.origin, spec.submodule_search_locations, spec
     sys.modules[library] = package
     try:
-        _parts[library] = importlib.import_module(PARTS[library])
-    except Exception:
+        setattr(package, _PART, importlib.import_module(PARTS[library]))
+    except BaseException as error:  # an interruption, too: the next one who asks begins anew
         for name in [name for name in sys.modules if name.partition(".")[0] == library]:
             del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
 
 
 def load_ahead(libraries: t.Iterable[str]) -> None:

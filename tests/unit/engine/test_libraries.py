@@ -98,6 +98,29 @@ except Exception as error:
 """, files) == [kind, message]  # fmt: skip
 
 
+def test_an_interrupted_import_leaves_nothing_half_done(python):
+    """SIGTERM is a SystemExit; what puts the node back then needs the library."""
+    part = "import json, sys\nif not hasattr(sys, 'again'):\n    sys.again = True\n    sys.exit(3)\nNAME = 'part'\n"
+    assert python("""
+libraries.PARTS['half'] = 'half.part'
+try:
+    libraries.load('half')
+except SystemExit as end:
+    code = end.code
+print(json.dumps([code, 'half' in sys.modules, libraries.load('half').NAME]))
+""", {"half/__init__.py": "", "half/part.py": part}) == [3, False, "part"]  # fmt: skip
+
+
+def test_the_engine_imported_anew_finds_what_is_loaded(python):
+    assert python("""
+before = libraries.load('pyroute2')
+name = libraries.__name__
+del sys.modules[name], libraries
+import importlib
+print(json.dumps(importlib.import_module(name).load('pyroute2') is before))
+""") is True
+
+
 def test_who_needs_a_library_waits_for_the_thread_that_loads_it(python):
     slow = {"half/__init__.py": "", "half/part.py": "import time\ntime.sleep(0.2)\nNAME = 'slow'\n"}
     assert python("""
