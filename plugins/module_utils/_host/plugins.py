@@ -30,6 +30,7 @@ SCHEMA = 1
 _TAG = re.compile(rb'json:"([A-Za-z0-9_.-]+)[",]')
 
 # What a plugin adds to its name when it is asked for nothing (libcni's skel since 1.0): the same as its answer to VERSION, a process less.
+# A script may do something else when it is asked.
 _SUPPORTED = re.compile(r"^CNI protocol versions supported: ([0-9]+(?:\.[0-9]+)*(?:, [0-9]+(?:\.[0-9]+)*)*)$", re.MULTILINE)
 
 #: The machine of an ELF file as (class, byte order, e_machine), by its name in the archives of the plugins' releases.
@@ -105,7 +106,7 @@ def probe_reference(path: str, said: str | None = None, answer: Answer | None = 
         _refuse_unexecutable(path)
         result = an_answer([path], ask_each([Question([path])], timeout=20)[0])
         said, supported = _first_line(result), _SUPPORTED.search(result.stderr)
-        versions = supported[1].split(", ") if supported else None
+        versions = supported[1].split(", ") if supported and kept.is_elf(path) else None
     return Probe(tuple(supported_versions(path, answer) if versions is None else versions), said, _tags(path))
 
 

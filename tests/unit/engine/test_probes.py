@@ -10,7 +10,7 @@ import os
 
 import pytest
 from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
-from ansible_collections.kubenode.network.plugins.module_utils._host import plugins
+from ansible_collections.kubenode.network.plugins.module_utils._host import kept, plugins
 from ansible_collections.kubenode.network.plugins.module_utils._host.plugins import Probe, Probes
 
 ANSWER = Probe(("0.4.0", "1.0.0"), "CNI bridge plugin v1.6.0\n", frozenset({"isGateway", "mtu"}))
@@ -218,7 +218,8 @@ def test_only_reference_plugins_are_run_without_a_command(tmp_path):
         ("no CNI protocol versions supported: 1.0.0", True),
     ],
 )
-def test_what_names_its_versions_is_not_asked_for_them(tmp_path, line, is_asked):
+def test_a_binary_that_names_its_versions_is_not_asked_for_them(tmp_path, monkeypatch, line, is_asked):
+    monkeypatch.setattr(kept, "is_elf", lambda path: True)
     script = tmp_path / "plugin"
     script.write_text(f'#!/bin/sh\n[ -z "$CNI_COMMAND" ] || echo \'{{"supportedVersions": ["asked"]}}\'\necho "CNI plugin\n{line}" >&2\n')
     script.chmod(0o755)
@@ -226,6 +227,16 @@ def test_what_names_its_versions_is_not_asked_for_them(tmp_path, line, is_asked)
     assert plugins.probe_reference(str(script)) == Probe(versions, "CNI plugin")
     script.chmod(0o644)
     with pytest.raises(NodeError, match="plugin is not executable"):
+        plugins.probe_reference(str(script))
+
+
+def test_a_script_is_asked_whatever_it_names(tmp_path):
+    """One that calls a plugin, and a program that is missing when it is asked."""
+    script = tmp_path / "plugin"
+    named = "CNI protocol versions supported: 0.4.0, 1.0.0"
+    script.write_text(f'#!/bin/sh\n[ -z "$CNI_COMMAND" ] || exec no_such_program\necho "CNI plugin\n{named}" >&2\n')
+    script.chmod(0o755)
+    with pytest.raises(NodeError, match="does not answer VERSION as a CNI plugin does: .*no_such_program"):
         plugins.probe_reference(str(script))
 
 
