@@ -189,8 +189,9 @@ def begin(
 
 
 def _libraries() -> list[str]:
-    """Where this process finds its libraries, also where an environment variable has said so."""
-    return [entry for entry in sys.path if os.path.isdir(entry)]
+    """Where this process finds its libraries, also where an environment variable has said so: folders and archives. Not where it comes from
+    itself, which may be anybody's place when it is gone."""
+    return [entry for entry in sys.path if os.path.exists(entry) and entry != code.archive()]
 
 
 def leave(journal: Journal, entries: t.Sequence[t.Mapping[str, t.Any]]) -> None:

@@ -20,12 +20,17 @@ def running(package: str) -> tuple[bytes, str]:
     Ansible brings a module as an archive, and the program on the node is one: they are taken as they are. Where the code runs from a
     folder, its files are put together.
     """
-    loader: t.Any = __spec__.loader
-    own = getattr(loader, "archive", None)
+    own = archive()
     if own is not None:
         with open(own, "rb") as file:
             return file.read(), package
     return _packed(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), NAME
+
+
+def archive() -> str | None:
+    """The archive that this code runs from, if it does. Ansible's goes with the module."""
+    loader: t.Any = __spec__.loader
+    return t.cast("str | None", getattr(loader, "archive", None))
 
 
 def _packed(folder: str) -> bytes:

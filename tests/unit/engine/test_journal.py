@@ -19,7 +19,7 @@ from ansible_collections.kubenode.network.plugins.module_utils import _converge,
 from ansible_collections.kubenode.network.plugins.module_utils._converge import Part, Want
 from ansible_collections.kubenode.network.plugins.module_utils._document import Document, DocumentFile
 from ansible_collections.kubenode.network.plugins.module_utils._errors import InUse, NodeError, Stays
-from ansible_collections.kubenode.network.plugins.module_utils._host import boot, files
+from ansible_collections.kubenode.network.plugins.module_utils._host import boot, code, files
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
 from ansible_collections.kubenode.network.plugins.module_utils._resources import (
     bridge,
@@ -174,6 +174,16 @@ def test_a_person_can_undo_it_by_hand(disk, store, importable):
     done = subprocess.run([sys.executable, _journal.launcher(), "undo"], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout)["stuck"] == {} and done.returncode == 0
     assert path.read_bytes() == b"f" and not store.parent.exists()
+
+
+def test_the_launcher_knows_where_the_run_found_its_libraries(tmp_path, monkeypatch):
+    """In folders and archives, but for the archive of the run itself: its place may be anybody's when it is gone."""
+    own, egg = tmp_path / "AnsiballZ.zip", tmp_path / "library.egg"
+    own.touch()
+    egg.touch()
+    monkeypatch.setattr(sys, "path", [str(own), str(egg), str(tmp_path), str(tmp_path / "missing")])
+    monkeypatch.setattr(code, "archive", lambda: str(own))
+    assert _journal._libraries() == [str(egg), str(tmp_path)]
 
 
 def test_a_run_that_died_behind_its_commit_is_finished(disk, store):
