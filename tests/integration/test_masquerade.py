@@ -125,6 +125,24 @@ def test_a_node_without_any_rules_has_none_afterwards(node, backend, more):
         shell(node, "iptables-nft -t nat -A PREROUTING -p tcp -j ACCEPT", "iptables-nft -A INPUT -j ACCEPT")
 
 
+def test_a_table_of_others_that_is_gone_is_not_made_again(node):
+    shell(node, "nft add table ip nat")
+    assert done(masquerade(node, backend="iptables-nft"))
+    shell(node, "nft delete table ip nat")
+    assert done(node.module("masquerade", ABSENT))
+    assert "table ip nat" not in node.run(["nft", "list", "tables"]).stdout
+    assert done(node.module("masquerade", ABSENT)) == []
+
+
+def test_tables_with_flags_are_of_no_account(node):
+    """nft 1.0.6 writes anything for the flags of a table in JSON."""
+    shell(node, *(f"nft 'add table {family} odd {{ flags dormant; }}'" for family in ("ip", "inet", "bridge")))
+    found = node.run(["nft", "list", "ruleset"]).stdout
+    assert done(masquerade(node, backend="iptables-nft")) and done(masquerade(node, backend="iptables-nft")) == []
+    assert done(node.module("masquerade", ABSENT))
+    assert node.run(["nft", "list", "ruleset"]).stdout == found
+
+
 @pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
 def test_what_the_document_holds_is_enough_to_make_the_same(node, backend):
     """With nothing left to be found out: the options that the section makes of it mean what is there."""

@@ -44,12 +44,12 @@ def has_chain(family: str, table: str, name: str) -> bool:
 
 def has_table(family: str, name: str) -> bool:
     """The same without its rules, which may be many. Raises NodeError where it cannot be seen."""
-    return {"family": FAMILIES[family], "name": name} in once(_tables, "tables")
+    return f"table {FAMILIES[family]} {name}" in once(_tables, "tables")
 
 
-def _tables() -> list[Item]:
-    tables = [item["table"] for item in json.loads(seen(("nft", "-j", "list", "tables")))["nftables"] if "table" in item]
-    return [{"family": table["family"], "name": table["name"]} for table in tables]
+def _tables() -> list[str]:
+    """Not as JSON, in which nft 1.0.6 has whatever is in its memory for the flags of a table."""
+    return seen(("nft", "list", "tables")).splitlines()
 
 
 def read_table(family: str, name: str) -> list[Item] | None:
@@ -62,7 +62,10 @@ def read_table(family: str, name: str) -> list[Item] | None:
         return None
     if result.returncode != 0:
         raise failed(argv, result.returncode, result.stderr)
-    items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
+    try:
+        items = [item for item in json.loads(result.stdout)["nftables"] if "metainfo" not in item]
+    except ValueError as error:  # nft 1.0.6 has whatever is in its memory for the flags of a table
+        raise NodeError(f"what nft says of the table {FAMILIES[family]} {name} is no JSON: {error}") from error
     return [{kind: {key: value for key, value in body.items() if key != "handle"}} for item in items for kind, body in item.items()]
 
 

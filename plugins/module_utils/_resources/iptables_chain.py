@@ -179,7 +179,7 @@ class BaseChain(Resource):
         if state == self.wanted():
             if not nft.has_chain(self.family, self.kind.table, self.kind.base):  # its policy may be another one
                 self._add()
-        elif state != self.read():
+        elif self.read() not in (None, state):
             self._delete(state)
 
     def _delete(self, state: State) -> None:
@@ -195,7 +195,9 @@ class BaseChain(Resource):
         if not nft.speaks_json():
             return True  # an empty chain is no reason to want nft again
         items = nft.read_table(self.family, self.kind.table)
-        if items is None or found == self.wanted():
+        if items is None:
+            return found is not None  # somebody else's table, gone since: not ours to make
+        if found == self.wanted():
             return False
         ours_goes = OwnChain(self.kind, "nft", self.family).id in releasing
         return not ours_goes or (_chain(items, self.kind.base) or {}).get("policy", "accept") != "accept" or self._is_used(items, found)

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
+from ansible_collections.kubenode.network.plugins.module_utils._errors import NodeError
 from ansible_collections.kubenode.network.plugins.module_utils._host import firewall, iptables
 from ansible_collections.kubenode.network.plugins.module_utils._host.firewall import Chain
 
@@ -30,6 +32,13 @@ LISTED = {"nftables": [
 def test_nft_lists_chains_of_all_tables(monkeypatch):
     monkeypatch.setattr(firewall.nft, "seen", lambda argv: json.dumps(LISTED))
     assert firewall.nft_chains() == [Chain("nft", "ipv4", "filter", "FORWARD", "forward", "drop"), Chain("nft", "inet", "x", "own")]
+
+
+def test_a_table_that_nft_cannot_tell_as_json_is_named(monkeypatch):
+    monkeypatch.setattr(firewall.nft, "installed", lambda: True)
+    monkeypatch.setattr(firewall.nft, "look", lambda argv: subprocess.CompletedProcess(argv, 0, '{"nftables": [{"table": {"flags": "\x01"}}]}', ""))
+    with pytest.raises(NodeError, match="what nft says of the table ip nat is no JSON: "):
+        firewall.nft.read_table("ipv4", "nat")
 
 
 @pytest.mark.parametrize("is_split", [True, False])
