@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from bench import allocation, history, measure, routes, whole
+from bench import allocation, fleet, history, measure, routes, whole
 from bench.figure import Figure, low
 from bench.report import report
 from testbed import Node
@@ -47,6 +47,12 @@ def test_the_benchmark_of_routes_says_its_figures():
     figures = [*routes.on_node(1, count=300), *routes.on_controller(1, count=300)]
     assert all(figure.value > 0 for figure in figures if "above ping" not in figure.what and "CPU" not in figure.what)
     assert [figure.value for figure in figures if figure.what.endswith("routes that change")] == [1, 1]
+
+
+def test_the_benchmark_of_a_fleet_says_its_figures():
+    figures = [*fleet.controller(1, counts=(10, 15)), *fleet.converge(6)]
+    assert len(figures) == 13
+    assert all(figure.met for figure in figures if figure.what.startswith(("6 real", "3 real")) and figure.goal is not None)
 
 
 @pytest.fixture(scope="module")
