@@ -110,6 +110,9 @@ def _serve() -> None:
     from faults import point
 
     libraries.load("pyroute2")  # here, not in each copy of this process: it takes longest of all
+    libraries.load("tomllib")
+    # To look there for what a copy imports all the same opens a folder whenever other stages have put something into it.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() not in (ROOT, HERE.parent)]
 
     kept.TICK = 1 << 62  # nothing is kept, or it would be by chance of the time
 

@@ -19,7 +19,7 @@ import types
 import typing as t
 
 #: The one module of a library that is used, where the package's own start imports much more than that needs. For pyroute2 it is each
-#: protocol and database that it knows: half of the time that the import takes, and a quarter of a first run.
+#: protocol and database that it knows, and half of the time that its import takes.
 PARTS = {"pyroute2": "pyroute2.iproute"}
 _PART = "_kubenode_part"
 #: Who waits for it finds a library whole.
