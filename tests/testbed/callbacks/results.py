@@ -3,6 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import gc
+import json
+import os
+import time
+
+from ansible.plugins.callback import CallbackBase
+
 DOCUMENTATION = """
 name: results
 type: notification
@@ -10,13 +17,6 @@ short_description: writes each task result and the recap as JSON lines
 description: Writes to the file that E(TESTBED_RESULTS) names.
 requirements: [enabled in the configuration]
 """
-
-import gc  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
-import time  # noqa: E402
-
-from ansible.plugins.callback import CallbackBase  # noqa: E402
 
 
 class CallbackModule(CallbackBase):
@@ -28,7 +28,7 @@ class CallbackModule(CallbackBase):
     def __init__(self):
         super().__init__()
         self._started = {}
-        gc.disable()  # here and in the workers: a quarter of a short play
+        gc.disable()  # here and in the workers: a tenth of a test's plays
 
     def v2_runner_on_start(self, host, task):
         self._started[host.get_name(), task._uuid] = time.monotonic()
