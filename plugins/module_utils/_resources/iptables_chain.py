@@ -178,18 +178,13 @@ class BaseChain(Resource):
     def write(self, state: State) -> None:
         if state == self.wanted():
             if not nft.has_chain(self.family, self.kind.table, self.kind.base):  # its policy may be another one
-                self._add()
-        elif self.read() not in (None, state):
-            self._delete(state)
-
-    def _delete(self, state: State) -> None:
-        if state is None:
+                nft.add_base_chain(self.family, self.kind.table, self.kind.base, self.kind.type, self.kind.base.lower(), self.kind.priority)
+        elif self.read() in (None, state):
+            return
+        elif state is None:
             nft.delete_table(self.family, self.kind.table)
         else:
             nft.delete_chain(self.family, self.kind.table, self.kind.base)
-
-    def _add(self) -> None:
-        nft.add_base_chain(self.family, self.kind.table, self.kind.base, self.kind.type, self.kind.base.lower(), self.kind.priority)
 
     def must_stay(self, found: State, releasing: t.AbstractSet[str]) -> bool:
         if not nft.speaks_json():
