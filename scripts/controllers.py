@@ -26,12 +26,14 @@ NEWER = ("2.20", "2.21")
 NEWER_PYTHON = "3.13"
 
 # Whatever the controller has a hand in: options, action plugins, what is sent to a node, results, roles.
-TESTS = [f"tests/integration/test_{name}.py" for name in ("convergence", "roles", "payload", "cni_plugins_action", "fleet")]
+TESTS = [f"tests/integration/test_{name}.py" for name in ("convergence", "roles", "payload", "engine", "cni_plugins_action", "fleet")]
 # kubespray itself asks for 2.18.
 MORE = {"2.18": ["tests/integration/test_kubespray.py"]}
 # What is the engine's or the archives' alone, whoever the controller is: a third of the time.
 OTHERS = [
     *(f"tests/integration/test_convergence.py::test_{name}" for name in ("drift_is_found_and_mended", "what_was_found_is_given_back")),
+    *(f"tests/integration/test_engine.py::test_{name}" for name in (
+        "a_node_that_has_lost_it_asks_for_it", "what_it_has_made_is_taken_back_by_the_engine_alone")),
     "tests/integration/test_fleet.py::test_bad_nodes_leave_the_others_right_and_are_named",
     *(f"tests/integration/test_kubespray.py::test_{name}" for name in (
         "which_archive_is_taken", "without_an_archive_it_is_downloaded_where_that_is_known", "what_is_wrong_with_the_api_is_said_once")),

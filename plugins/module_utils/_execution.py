@@ -14,7 +14,7 @@ from . import _transaction
 from ._converge import MissingLibrary, Outcome, Part, converge, require_libraries
 from ._document import Document
 from ._errors import InputError, KubenodeError, MissingProgram, Problem
-from ._host import bytecode, kept, libraries, process
+from ._host import code, kept, libraries, process
 from ._sections.base import Options, Run, Section
 
 #: A section of the run, its options, and the path of those options in the input ("" in a module of its own).
@@ -124,7 +124,7 @@ def execute(opened: t.Sequence[Opened], terms: Terms) -> dict[str, t.Any]:
             sections.setdefault(section.NAME, []).append(options)
         run = Run(Document.load(made=recovered.made), check=terms.check, sections=sections, warnings=recovered.warnings)
         if not terms.check:
-            run.cleanups += [bytecode.keep, kept.save]
+            run.cleanups += [code.keep, kept.save]
             wanted = [requirement for section in _new_sections(opened, run) for requirement in getattr(section, "LIBRARIES", ())]
             libraries.load_ahead(requirement.partition(">=")[0] for requirement in wanted)
         try:

@@ -30,6 +30,18 @@ attributes:
     details:
       - Without O(cni_plugins), a plugin that is not installed is a warning, because in check mode a task before this one did not
         install anything either. A real run refuses it.
+options:
+  engine:
+    description:
+      - The SHA-256 of the collection's code, which the node keeps in C(/run/kubenode-network).
+      - The action plugin sets it in each task, whatever is given. It sends the code itself once to each node.
+    type: str
+  engine_archive:
+    description: The code, from the action plugin.
+    type: str
+  engine_bytecode:
+    description: The code as the controller's Python has compiled it, from the action plugin. A node with another Python compiles it itself.
+    type: str
 requirements:
   - pyroute2 >= 0.7.2 (on the controller, or else on the node, for O(boot_service))
   - pyroute2 >= 0.7.2 (for O(kubenet_bridge), only for a run that has to change a link)
@@ -702,6 +714,13 @@ missing_program:
   returned: when the program is missing
   type: str
   sample: 8a6de0ab6ff34131ae5b9b80ed5e69446121cba4e08c9c2a441ebf28a6c93e3e
+missing_engine:
+  description:
+    - The node does not have the collection's code of the SHA-256 O(engine). Nothing was changed.
+    - The action plugin sends it then and runs the module again, so that this is not seen.
+  returned: when the code is missing
+  type: bool
+  sample: true
 missing_library:
   description:
     - The Python library that is needed on the node to make the changes. Nothing was changed.
@@ -711,16 +730,29 @@ missing_library:
   sample: pyroute2
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.kubenode.network.plugins.module_utils._door import TERMS, open_all
-from ansible_collections.kubenode.network.plugins.module_utils._node import argument_spec, open_sections
+from importlib import import_module
+
+from ansible.module_utils import basic
+from ansible_collections.kubenode.network.plugins.module_utils import _engine
 
 
 def main() -> None:
-    spec = argument_spec()
+    package = _engine.package(basic._load_params)
+    if package is None:
+        ask_for_engine()
+        return
+    door, node = import_module(f"{package}._door"), import_module(f"{package}._node")
+    spec = node.argument_spec()
     sections = [name for name in spec if name != "force"]
-    module = AnsibleModule(argument_spec={**spec, **TERMS}, required_one_of=[sections], supports_check_mode=True)
-    open_all(module, lambda: open_sections(module.params))
+    module = basic.AnsibleModule(argument_spec={**spec, **door.TERMS, **_engine.OPTIONS}, required_one_of=[sections], supports_check_mode=True)
+    door.open_all(module, lambda: node.open_sections(module.params))
+
+
+def ask_for_engine() -> None:
+    given = {name: {"type": "raw"} for name in basic._load_params() if not name.startswith("_ansible_")}
+    module = basic.AnsibleModule(argument_spec={**given, **_engine.OPTIONS}, supports_check_mode=True)
+    said = "the node does not have the code of the collection (expected the action plugin kubenode.network.node_network to send it)"
+    module.fail_json(msg=f"nothing was changed: {said}", missing_engine=True)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ import gc
 import hashlib
 import importlib.metadata
 import importlib.util
-import io
 import json
 import re
 import typing as t
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.kubenode.network.plugins.plugin_utils._archive import PACKAGE, archive, package, sources
 from ansible_collections.kubenode.network.plugins.plugin_utils._once import once
 
 #: As the section has it, whose code is not needed here: Ansible compiles what an action imports in each task anew.
@@ -30,7 +29,6 @@ SECTION, FILE = "boot_service", "kubenode-network.pyz"
 LIBRARY = "pyroute2"
 #: Older ones fail on every change of a link that is there already.
 OLDEST = (0, 7, 2)
-PACKAGE = "kubenode_network"
 MAIN = """\
 import sys
 
@@ -53,20 +51,9 @@ def build() -> Program:
     """The same files give the same bytes, wherever and whenever they are put together: in order, without times, as they are."""
     engine = Path(__file__).parents[1] / "module_utils"
     library, said, warning = _library()
-    members = {f"{PACKAGE}/{name}": data for name, data in _sources(engine)} | {f"{PACKAGE}/__init__.py": b""} | library
-    members["__main__.py"] = MAIN.format(package=PACKAGE, version=f"{_version(engine.parents[1])} ({said})").encode()
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        for name, data in sorted(members.items()):
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.create_system, entry.external_attr = 3, 0o100644 << 16
-            file.writestr(entry, data)
-    return Program(archive.getvalue(), hashlib.sha256(archive.getvalue()).hexdigest(), warning)
-
-
-def _sources(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in folder.rglob("*.py"):
-        yield path.relative_to(folder).as_posix(), path.read_bytes()
+    main = MAIN.format(package=PACKAGE, version=f"{_version(engine.parents[1])} ({said})").encode()
+    data = archive(package(engine) | library | {"__main__.py": main})
+    return Program(data, hashlib.sha256(data).hexdigest(), warning)
 
 
 def _version(root: Path) -> str:
@@ -88,7 +75,7 @@ def _library() -> tuple[dict[str, bytes], str, str | None]:
     distribution = importlib.metadata.distribution(LIBRARY)
     if tuple(int(part) for part in re.findall("[0-9]+", distribution.version)[:3]) < OLDEST:
         return {}, f"with the node's {LIBRARY}", f"the controller's {LIBRARY} {distribution.version} is too old, {hint}"
-    files = {f"{LIBRARY}/{name}": data for name, data in _sources(Path(spec.submodule_search_locations[0]))}
+    files = {f"{LIBRARY}/{name}": data for name, data in sources(Path(spec.submodule_search_locations[0]))}
     about = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     files[f"{LIBRARY}-{distribution.version}.dist-info/METADATA"] = about.encode()
     return files, f"{LIBRARY} {distribution.version}", None

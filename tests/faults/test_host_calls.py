@@ -22,6 +22,7 @@ import struct
 import subprocess
 import tarfile
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._errors import No
 from ansible_collections.kubenode.network.plugins.module_utils._host import (
     archives,
     bytecode,
+    code,
     download,
     files,
     firewall,
@@ -288,14 +290,22 @@ def _save_facts(folder: str) -> None:
         kept.PATH = path
 
 
-def _keep_bytecode(folder: str) -> None:
-    importer = types.SimpleNamespace(is_new=True, kept={})
-    cache, importers = bytecode.CACHE, bytecode._importers
-    bytecode.CACHE, bytecode._importers = f"{folder}/existing", lambda: [importer]
+def _archive() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("package/__init__.py"), "")
+    return made.getvalue()
+
+
+def _keep_code(folder: str) -> None:
+    importer = bytecode.Importer(_archive(), "package", "", {})
+    importer.has_new_code = importer.is_sent = True
+    before = bytecode.CACHE, bytecode.ENGINE, code._importer
+    bytecode.CACHE, bytecode.ENGINE, code._importer = f"{folder}/existing", f"{folder}/new", lambda: importer
     try:
-        bytecode.keep()
+        code.keep()
     finally:
-        bytecode.CACHE, bytecode._importers = cache, importers
+        bytecode.CACHE, bytecode.ENGINE, code._importer = before
 
 
 def _with_store(act: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -345,7 +355,7 @@ _LINK = "cbr0"
 CASES: dict[str, Case] = {
     "archives.copy": Case(lambda folder: archives.copy(f"{folder}/existing", f"{folder}/new", "sha256")),
     "archives.unpack": Case(lambda folder: archives.unpack(f"{folder}/archive.tar", {"bridge"}, folder), "bridge"),
-    "bytecode.keep": Case(_keep_bytecode),
+    "code.keep": Case(_keep_code),
     "download.fetch": Case(_fetch, "{}/new"),
     "files.chown_chmod": Case(lambda folder: files.chown_chmod(f"{folder}/existing", mode=0o640, **OWN)),
     "files.clear_scratch": Case(_with_scratch(files.clear_scratch)),

@@ -23,9 +23,9 @@ sys.addaudithook(lambda event, args: compiled.append(args[1]) if event == "compi
 sys.path.insert(0, sys.argv[1])
 from ansible_collections.kubenode.network.plugins.module_utils import _door
 from ansible_collections.kubenode.network.plugins.module_utils._errors import Problem
-from ansible_collections.kubenode.network.plugins.module_utils._host import bytecode
+from ansible_collections.kubenode.network.plugins.module_utils._host import code
 from ansible_collections.kubenode.network.plugins.module_utils._sections import networks
-bytecode.keep()
+code.keep()
 names = [str(name).partition("module_utils/")[2] for name in compiled if str(name).startswith(sys.argv[1])]
 print(json.dumps({"compiled": names, "said": str(Problem("a", "b")), "file": networks.__file__, "package": networks.__package__}))
 """

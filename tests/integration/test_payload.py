@@ -25,17 +25,13 @@ NEEDS = {
     "cni_config": ({"networks", "bridged", "directory"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "portmap": ({"networks", "bridged", "directory", "chained", "portmap"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
     "bandwidth": ({"networks", "bridged", "directory", "chained", "bandwidth"}, {"file", "cni_entry", "cni_file", "cni_form", "taken_over"}),
-    "node_network": ({"cni_plugins", "late", "plugin_source", "plugin_package", "sysctl_bridge_nf", "kubenet_bridge", "bridge_dedup", "bridge_pods",
-                      "masquerade", "firewall_backend", "networks", "bridged", "directory", "routes", "boot_service", "unmanaged"},
-                     {"bridge", "cni_entry", "cni_file", "cni_form", "dedup", "dropin", "file", "hairpin", "iptables_chain", "kubenet_rules",
-                      "masquerade_table", "package", "route_set", "sysctl", "taken_over", "udev", "unit"}),
 }
 
 
 @pytest.fixture(scope="module")
 def payloads():
     """module -> names of the files that ansible-core put into its zip; as kept on the node by a real run."""
-    tasks = "".join(f"    - kubenode.network.{module}:\n      ignore_errors: true\n" for module in NEEDS)
+    tasks = "".join(f"    - kubenode.network.{module}:\n      ignore_errors: true\n" for module in [*NEEDS, "node_network"])
     with Node() as node:
         node.playbook(f"- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}", env={"ANSIBLE_KEEP_REMOTE_FILES": "1"})
         found = node.run(["find", "/run/testbed/ansible", "-name", "AnsiballZ_*.py"]).stdout.split()
@@ -55,3 +51,9 @@ def test_a_node_is_sent_only_what_the_module_imports(payloads, module):
     needed_sections, needed = NEEDS[module]
     assert (sections - {"base"}, resources) == (needed_sections, needed | {"bridge"}), "a bridge that pods use may stay in any run's journal"
     assert {"_converge.py", "_door.py", "_document.py", "_execution.py", "_errors.py"} <= set(names)
+
+
+def test_node_network_is_sent_what_finds_the_engine(payloads):
+    """The engine is sent once, by itself (test_engine.py)."""
+    names = {name[len(UTILS):] for name in payloads["node_network"] if name.startswith(UTILS)}
+    assert names == {"__init__.py", "_engine.py", "_host/__init__.py", "_host/bytecode.py"}

@@ -10,25 +10,53 @@ import io
 import os
 import typing as t
 
-#: The package's name in an archive that is made here.
+from .._errors import NodeError
+from . import bytecode, files
+
+#: The package's name in an archive that is made here, and in the controller's.
 NAME = "kubenode_network"
 
 
 def running(package: str) -> tuple[bytes, str]:
     """The code of ``package`` that runs now, as the bytes of a zip file, and the package's name in there.
 
-    Ansible brings a module as an archive, and the program on the node is one: they are taken as they are. Where the code runs from a
-    folder, its files are put together.
+    Ansible brings a module as an archive, the engine is one, and so is the program on the node: they are taken as they are. Where the
+    code runs from a folder, its files are put together.
     """
-    own = archive()
+    importer, own = _importer(), archive()
+    if importer is not None:
+        return importer.packed, package
     if own is not None:
         with open(own, "rb") as file:
             return file.read(), package
     return _packed(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), NAME
 
 
+def keep() -> None:
+    """Keeps for the next run what was sent and what had to be compiled. Failing is no error: it will be sent or compiled again."""
+    importer = _importer()
+    if importer is None:
+        return
+    try:
+        if importer.is_sent:
+            _keep(bytecode.ENGINE, importer.packed)
+        if importer.has_new_code:
+            _keep(bytecode.CACHE, importer.to_keep())
+    except (NodeError, OSError):
+        return
+
+
+def _keep(path: str, data: bytes) -> None:
+    files.make_folder(os.path.dirname(path), 0o700)
+    files.write(path, files.Bytes(data), mode=0o600)
+
+
+def _importer() -> bytecode.Importer | None:
+    return getattr(__spec__.loader, "importer", None)
+
+
 def archive() -> str | None:
-    """The archive that this code runs from, if it does. Ansible's goes with the module."""
+    """The archive that Python runs this code from, if it does. Ansible's goes with the module."""
     loader: t.Any = __spec__.loader
     return t.cast("str | None", getattr(loader, "archive", None))
 

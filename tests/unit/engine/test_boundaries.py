@@ -48,6 +48,7 @@ ARROWS = {
     "_sections": ("_boot_files", "_errors", "_resource", "_converge", "_document", "_host", "_cni", "_addressing", "_resources", "_sections"),
     "_checkpoint": ("_errors", "_transaction"),
     "_door": ("_execution", "_host"),
+    "_engine": ("_host.bytecode",),
     "_execution": ("_errors", "_converge", "_document", "_host", "_sections.base", "_transaction"),
     "_info": ("_boot_files", "_errors", "_cni", "_host", "_document", "_leases", "_info"),
     "_leases": ("_errors", "_resource", "_converge", "_host", "_cni"),
@@ -235,10 +236,14 @@ def test_the_files_are_private(name):
     assert name.startswith("_") and Path(name).name != "_"
 
 
-@pytest.mark.parametrize("name", ["action/boot_service", "action/cni_plugins", "action/node_network", "plugin_utils/_program", "plugin_utils/_source_action"])
+#: Of plugin_utils, what an action may import.
+FOR_ACTIONS = ("_archive", "_engine", "_once", "_program", "_source_action")
+
+
+@pytest.mark.parametrize("name", ["action/boot_service", "action/cni_plugins", "action/node_network", *(f"plugin_utils/{own}" for own in FOR_ACTIONS)])
 def test_an_action_imports_little_at_once(name):
     """Ansible compiles it in each task anew: the engine is for a source on the controller alone."""
     body = ast.parse((CHECKOUT / "plugins" / f"{name}.py").read_text()).body
     modules = [node.module for node in body if isinstance(node, ast.ImportFrom)]
     ours = {module.partition(".plugins.")[2] for module in modules if module.startswith("ansible_collections.")}
-    assert ours <= {"module_utils._errors", *(f"plugin_utils.{own}" for own in ("_once", "_program", "_source_action"))}
+    assert ours <= {"module_utils._errors", *(f"plugin_utils.{own}" for own in FOR_ACTIONS)}
