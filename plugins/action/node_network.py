@@ -22,20 +22,22 @@ class ActionModule(SourceAction):
         if module != self.MODULE:
             return super()._call(module, args, task_vars)
         wanted, node = engine(), self._node()
-        if node.has(wanted.sha256):
-            result = self._call_with(wanted.asked(), args, task_vars)
-            if not result.get("missing_engine"):
-                return result
-        result = self._call_with(wanted.sent(), args, task_vars)
-        if not self._task.check_mode and ("missing_program" in result or not result.get("failed")):  # such runs keep it
+        known = node.has(wanted.sha256)
+        result = self._call_with(wanted.asked() if known else wanted.sent(), args, task_vars)
+        if known and result.get("missing_engine"):
+            node.forget()
+            known, result = False, self._call_with(wanted.sent(), args, task_vars)
+        if result.pop("engine_kept", False) and not known:
             node.remember(wanted.sha256)
         return result
 
     def _call_with(self, options: Mapping[str, t.Any], args: Mapping[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         result = super()._call(self.MODULE, {**args, **options}, task_vars)
-        shown = result.get("invocation", {}).get("module_args", {})
-        for name in options:  # nobody has asked for them
-            shown.pop(name, None)
+        shown = result.get("invocation")
+        given = shown.get("module_args") if isinstance(shown, dict) else None
+        if isinstance(given, dict):
+            for name in options:  # nobody has asked for them
+                given.pop(name, None)
         return result
 
     def _node(self) -> Holder:

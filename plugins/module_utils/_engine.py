@@ -35,14 +35,14 @@ def package(params: t.Callable[[], t.Mapping[str, t.Any]]) -> str | None:
     if importlib.util.find_spec(f"{__package__}._door") is not None:
         return __package__
     given = params()
-    sent = _unpacked(given.get("engine_archive"))
-    packed = sent or bytecode.read_own(bytecode.ENGINE)
+    known = bytecode.read_own(bytecode.ENGINE)
+    packed = _unpacked(given.get("engine_archive")) or known
     if hashlib.sha256(packed).hexdigest() != given.get("engine"):
         return None
-    compiled = bytecode.codes(_unpacked(given.get("engine_bytecode")))
-    where = getattr(__spec__.loader, "archive", os.path.dirname(__file__))
-    importer = bytecode.Importer(packed, NAME, where, {**bytecode.read_codes(), **compiled})
-    importer.is_sent, importer.has_new_code = bool(sent), bool(compiled)
+    codes = bytecode.read_codes()
+    compiled = {**codes, **bytecode.codes(_unpacked(given.get("engine_bytecode")))}
+    importer = bytecode.Importer(packed, NAME, getattr(__spec__.loader, "archive", os.path.dirname(__file__)), compiled)
+    importer.is_new, importer.has_new_code = packed != known, compiled != codes
     bytecode.add(importer)
     return NAME
 

@@ -58,14 +58,19 @@ def answer(module: Module, work: t.Callable[[], dict[str, t.Any]]) -> t.NoReturn
     except KubenodeError as error:
         for warning in _as_utf8(error.warnings):
             module.warn(warning)
-        module.fail_json(**_as_utf8(_failure(error)))
+        module.fail_json(**_as_utf8(_failure(error)), **_of_engine())
     except OSError as error:  # outside of the changes, whose errors are KubenodeErrors
         where = f"{error.filename}: " if error.filename else ""
-        module.fail_json(**_as_utf8({"msg": f"the node could not be read: {where}{error.strerror or error}"}))
+        module.fail_json(**_as_utf8({"msg": f"the node could not be read: {where}{error.strerror or error}"}), **_of_engine())
     result = _as_utf8(result)
     for warning in result.pop("warnings"):
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**result, **_of_engine())
+
+
+def _of_engine() -> dict[str, t.Any]:
+    """For the action plugin that has sent it."""
+    return {"engine_kept": True} if code.is_kept() else {}
 
 
 def _failure(error: KubenodeError) -> dict[str, t.Any]:

@@ -721,6 +721,12 @@ missing_engine:
   returned: when the code is missing
   type: bool
   sample: true
+engine_kept:
+  description:
+    - The node has kept the collection's code for the next run, which the action plugin remembers.
+  returned: when the code was sent, to the action plugin alone
+  type: bool
+  sample: true
 missing_library:
   description:
     - The Python library that is needed on the node to make the changes. Nothing was changed.

@@ -36,4 +36,5 @@ def package(engine: Path, without: t.Container[str] = ()) -> dict[str, bytes]:
 
 def sources(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in folder.rglob("*.py"):
-        yield path.relative_to(folder).as_posix(), path.read_bytes()
+        if path.is_file() and not path.name.startswith("."):  # an editor's
+            yield path.relative_to(folder).as_posix(), path.read_bytes()

@@ -46,7 +46,7 @@ class Engine(t.NamedTuple):
         from ansible_collections.kubenode.network.plugins.module_utils._host import bytecode
 
         data = Path(self.path).read_bytes()
-        compiled = bytecode.Importer(data, PACKAGE, "", {}).compile_all()
+        compiled = bytecode.Importer(data, PACKAGE, bytecode.ENGINE, {}).compile_all()
         return {"engine_archive": _engine.text(data), "engine_bytecode": _engine.text(compiled)}
 
 
@@ -76,8 +76,15 @@ class Holder:
 
     def remember(self, sha256: str) -> None:
         """Not to be able to is no error: the engine is sent again."""
+        partial = self._path.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = self._path.with_suffix(f".{os.getpid()}")
-            partial.write_text(sha256)
-            partial.rename(self._path)
+            try:
+                partial.write_text(sha256)
+                partial.rename(self._path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink()

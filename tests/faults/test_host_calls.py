@@ -299,7 +299,7 @@ def _archive() -> bytes:
 
 def _keep_code(folder: str) -> None:
     importer = bytecode.Importer(_archive(), "package", "", {})
-    importer.has_new_code = importer.is_sent = True
+    importer.has_new_code = importer.is_new = True
     before = bytecode.CACHE, bytecode.ENGINE, code._importer
     bytecode.CACHE, bytecode.ENGINE, code._importer = f"{folder}/existing", f"{folder}/new", lambda: importer
     try:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import sys
 import zlib
 from contextlib import contextmanager
 
 import pytest
 from testbed import Node, diff_dumps, wait_for
+from testbed.paths import CHECKOUT
 
 FOLDER = "/run/kubenode-network"
 ENGINE = f"{FOLDER}/engine.zip"
@@ -51,19 +53,19 @@ def used():
         yield made
 
 
-def play(node, options=None, args=(), **more):
+def play(node, options=None, args=(), env=None, **more):
     """The result of a run, and the sizes of the modules that it sent."""
     node.write("/run/sent", "")
     task = {"kubenode.network.node_network": options or BRIDGE, **more}
     done = node.playbook(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}], indent=1) + "\n", args=args, python="/run/python",
-                         env={"ANSIBLE_PIPELINING": "0"})
+                         env={"ANSIBLE_PIPELINING": "0", **(env or {})})
     return done.tasks[0]["result"], [int(size) for size in node.read("/run/sent").split()]
 
 
 def test_a_node_is_sent_the_engine_once(node):
     result, sent = play(node)
     assert result["changed"] and len(sent) == 1 and sent[0] > SMALL
-    assert "engine" not in str(result["invocation"]), "nobody has asked for it"
+    assert "engine" not in str(result), "nobody has asked for it"
     assert node.run(["stat", "-c", "%a %u", ENGINE, CACHE, FOLDER]).stdout == "600 0\n600 0\n700 0\n"
     before = node.run(["stat", "-c", "%i %Z", ENGINE, CACHE]).stdout
     result, sent = play(node)
@@ -115,10 +117,64 @@ def test_check_mode_keeps_nothing_and_counts_on_nothing(node):
     assert play(node, args=("--check",))[1][0] < SMALL
 
 
-def test_a_run_that_is_refused_is_not_remembered(node):
+def test_what_the_node_has_is_not_written_again(used):
+    before = used.run(["stat", "-c", "%i %Z", ENGINE, CACHE]).stdout
+    used.run(["rm", "-r", REMEMBERED])
+    assert play(used, args=("--check",))[1][0] > SMALL
+    assert used.run(["stat", "-c", "%i %Z", ENGINE, CACHE]).stdout == before
+    assert play(used)[1][0] < SMALL, "the node has said so in check mode"
+
+
+def test_a_run_that_is_refused_keeps_nothing(node):
     result, sent = play(node, {"kubenet_bridge": {"pod_cidrs": ["10.244.1.0/33"]}}, ignore_errors=True)
     assert result["problems"][0]["path"] == "kubenet_bridge.pod_cidrs[0]" and len(sent) == 1
     assert not node.exists(ENGINE) and not node.exists(REMEMBERED)
+
+
+def test_a_run_that_fails_keeps_it(node):
+    node.run(["mount", "-t", "tmpfs", "-o", "ro,X-mount.mkdir", "tmpfs", "/etc/cni/net.d"])
+    result, sent = play(node, ignore_errors=True)
+    assert "Read-only file system" in result["msg"] and sent[0] > SMALL
+    node.run(["umount", "/etc/cni/net.d"])
+    result, sent = play(node)
+    assert result["changed"] and [size < SMALL for size in sent] == [True]
+
+
+def test_a_node_that_cannot_keep_it_is_sent_it_at_once(node):
+    node.write(FOLDER, "a file\n")
+    for _time in range(2):
+        result, sent = play(node)
+        assert not result.get("failed") and [size > SMALL for size in sent] == [True]
+    assert node.read(FOLDER) == "a file\n"
+
+
+def test_what_no_run_imports_does_no_harm(node, tmp_path):
+    """As a file that an editor has half saved, or its lock."""
+    copy = tmp_path / "ansible_collections" / "kubenode" / "network"
+    shutil.copytree(CHECKOUT / "plugins", copy / "plugins", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("galaxy.yml", "meta/runtime.yml"):
+        (copy / name).parent.mkdir(exist_ok=True)
+        shutil.copy(CHECKOUT / name, copy / name)
+    (copy / "plugins/module_utils/notes.py").write_text("def (:")
+    (copy / "plugins/module_utils/.#_door.py").symlink_to("me@host.1")
+    result, _sent = play(node, env={"ANSIBLE_COLLECTIONS_PATH": str(tmp_path)})
+    assert result.get("changed"), result
+
+
+@pytest.mark.parametrize("answer", [{"invocation": None}, {"invocation": []}, {"invocation": {"module_args": ["a"]}}, {"invocation": "text"}], ids=str)
+def test_an_odd_answer_is_passed_on(node, answer):
+    node.write("/run/python", f"#!/bin/sh\necho '{json.dumps({'changed': False, 'msg': 'the answer', **answer})}'\n", 0o755)
+    assert play(node)[0]["msg"] == "the answer"
+
+
+def test_what_the_controller_cannot_remember_is_sent_again(node):
+    play(node)
+    record = f"{REMEMBERED}/{node.run(['ls', REMEMBERED]).stdout.strip()}"
+    node.run(["rm", record])
+    node.run(["mkdir", record])
+    result, sent = play(node)
+    assert not result.get("failed") and sent[0] > SMALL
+    assert len(node.run(["ls", "-A", REMEMBERED]).stdout.split()) == 1, "nothing is left beside it"
 
 
 def test_the_program_is_asked_for_with_the_engine_that_was_sent_before(node):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import importlib.machinery
@@ -39,7 +40,7 @@ class Importer:
     """Finds the modules of ``package`` in the archive ``packed``, and takes their code from what is kept.
 
     A zipimporter that is asked where a module is compiles it first, and it wants a file. ``where``: the file that Python runs, in which
-    tracebacks place the code. ``has_new_code`` is not kept yet, nor is an archive that ``is_sent``.
+    tracebacks place the code. ``has_new_code``, ``is_new``: code, or the archive, is not kept yet.
     """
 
     def __init__(self, packed: bytes, package: str, where: str, kept: Codes) -> None:
@@ -48,7 +49,7 @@ class Importer:
         self.where = where
         self.kept = kept
         self.has_new_code = False
-        self.is_sent = False
+        self.is_new = False
         self._archive = zipfile.ZipFile(io.BytesIO(packed))
         self._members = {member.filename: member for member in self._archive.infolist()}
 
@@ -87,10 +88,11 @@ class Importer:
         return self._archive.read(self._members[file])
 
     def compile_all(self) -> bytes:
-        """All of the archive's code, in the form in which a node keeps it."""
+        """All of the archive's code, in the form in which a node keeps it. What is no code is found by who imports it."""
         for file in self._members:
             name = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            self.code(name, file, file)
+            with contextlib.suppress(SyntaxError, ValueError):
+                self.code(name, file, os.path.join(self.where, file))
         return self.to_keep()
 
     def to_keep(self) -> bytes:

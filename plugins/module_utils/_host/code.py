@@ -38,12 +38,19 @@ def keep() -> None:
     if importer is None:
         return
     try:
-        if importer.is_sent:
+        if importer.is_new:
             _keep(bytecode.ENGINE, importer.packed)
+            importer.is_new = False
         if importer.has_new_code:
             _keep(bytecode.CACHE, importer.to_keep())
     except (NodeError, OSError):
         return
+
+
+def is_kept() -> bool:
+    """Whether this code is the engine's, and the next run finds it on the node."""
+    importer = _importer()
+    return importer is not None and importer.package == NAME and not importer.is_new
 
 
 def _keep(path: str, data: bytes) -> None:
