@@ -20,7 +20,7 @@ from ansible_collections.kubenode.network.plugins.module_utils._program.parts im
 from ansible_collections.kubenode.network.plugins.module_utils._resource import Resource
 from ansible_collections.kubenode.network.plugins.plugin_utils import _program
 
-PLAIN, COLOURED = show.Paint(is_terminal=False), show.Paint(is_terminal=True)
+PLAIN = show.Paint(is_terminal=False)
 
 
 @pytest.fixture
@@ -114,15 +114,22 @@ def test_a_part_is_as_bad_as_the_worst_in_it(states, state, code):
     assert main.exit_code([found, look(problems=["x: is wrong"])]) == 1
 
 
-def test_columns_are_aligned_with_colours_and_without():
+@pytest.fixture
+def terminal(monkeypatch):
+    """One with colours, wherever the tests run."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_columns_are_aligned_with_colours_and_without(terminal):
     rows = [("a", "ok", ""), ("longer", "missing", "why"), ("b", "drift", "x")]
     assert show.table(rows, PLAIN) == "a       ok\nlonger  missing  why\nb       drift    x\n"
-    coloured = show.table(rows, COLOURED)
+    coloured = show.table(rows, show.Paint(is_terminal=True))
     assert "longer  \x1b[31mmissing\x1b[0m  why\n" in coloured and "b       \x1b[33mdrift\x1b[0m    x\n" in coloured
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_a_terminal_may_be_without_colours(monkeypatch, environment):
+def test_a_terminal_may_be_without_colours(terminal, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert show.Paint(is_terminal=True)("ok", "ok") == "ok"
@@ -141,12 +148,12 @@ def test_a_difference_in_a_line(now, wanted, text):
     assert parts.difference(now, wanted) == text
 
 
-def test_a_diff_ends_each_line_and_is_not_empty_for_titles_alone():
+def test_a_diff_ends_each_line_and_is_not_empty_for_titles_alone(terminal):
     items = [{"before_header": "a (mode 0644)", "after_header": "a (mode 0600)", "before": "same\n", "after": "same\n"},
              {"before_header": "b", "after_header": "b", "before": "0", "after": "1"}]  # fmt: skip
     text = show.diff([look(diff=items)], PLAIN)
     assert text == "--- a (mode 0644)\n+++ a (mode 0600)\n--- b\n+++ b\n@@ -1 +1 @@\n-0\n+1\n"
-    assert "\x1b[31m-0\x1b[0m\n\x1b[32m+1\x1b[0m\n" in show.diff([look(diff=items)], COLOURED)
+    assert "\x1b[31m-0\x1b[0m\n\x1b[32m+1\x1b[0m\n" in show.diff([look(diff=items)], show.Paint(is_terminal=True))
 
 
 def test_what_was_applied_and_what_would_be():
