@@ -98,6 +98,7 @@ def mtu(node: Node) -> str:
 def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     """Installed without a package index; what is broken, unsigned or gone leaves the node as it was, and is mended by what comes next."""
     node = plugin_node
+    node.write("/etc/hosts", f"127.0.1.1 {node.name}\n{node.read('/etc/hosts')}")  # as installers do; ansible-pull would ask DNS
     before = node.dump()
     galaxy = Path(sys.executable).with_name("ansible-galaxy")
     subprocess.run([galaxy, "collection", "build", CHECKOUT, "--output-path", tmp_path], check=True, stdout=subprocess.DEVNULL)
@@ -150,6 +151,8 @@ def test_a_node_follows_a_repository(plugin_node, site, tmp_path):
     third = site.commit(node_network_kubenet_bridge={"mtu": "1420"})
     assert tick(node) == (0, "changed", None)
     assert (mtu(node), status(node)["revision"], status(node)["failures"]) == ("1420", third, 0)
+    log = node.read("/var/lib/kubenode-network-pull/work/checkout/.git/logs/HEAD")
+    assert log.count(" kubenode-network-pull <root@localhost> ") == len(log.splitlines()) > 5, "git has asked nobody for the node's name"
 
     install(node, **{**variables, "pull_state": "absent"})
     assert [path for path in node.dump()["files"] if "pull" in path and path not in before["files"]] == []

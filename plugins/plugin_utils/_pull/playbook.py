@@ -156,7 +156,9 @@ def _environment(config: Config, work: str, results: str) -> dict[str, str]:
 def git_environment(config: Config) -> dict[str, str]:
     """What git needs to know of the way to the source, and of who may sign."""
     silence = str(int(download.SILENCE))  # less than what we wait for git, for the helpers of one that is killed go on waiting
-    git = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": silence, "GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
+    # Without a name for its log, git asks DNS for the node's in each step, and waits where that does not answer.
+    git = {"GIT_COMMITTER_NAME": "kubenode-network-pull", "GIT_COMMITTER_EMAIL": "root@localhost"}
+    git |= {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": silence, "GIT_TERMINAL_PROMPT": "0", "HOME": os.environ.get("HOME", "/root")}
     if config.ca:
         git["GIT_SSL_CAINFO"] = config.ca
     if config.allowed_signers:

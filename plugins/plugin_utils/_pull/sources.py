@@ -79,10 +79,11 @@ class Git:
         return outcome._replace(revision=None if outcome.stage == FETCH else self._revision("HEAD"))
 
     def promote(self) -> None:
-        process.output([*self._git(), "update-ref", self.GOOD, "HEAD"])
+        process.output([*self._git(), "update-ref", self.GOOD, "HEAD"], env=playbook.git_environment(self.config))
 
     def apply_good(self) -> Outcome:
-        process.output([*self._git(), "checkout", "--quiet", "--force", "--detach", self.GOOD])
+        checkout = ["checkout", "--quiet", "--force", "--detach", self.GOOD]
+        process.output([*self._git(), *checkout], env=playbook.git_environment(self.config))
         outcome = playbook.run(self.config, ["ansible-playbook", *self._play(), playbook.PLAYBOOK])
         return outcome._replace(revision=self.good())
 
