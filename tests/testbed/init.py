@@ -65,7 +65,8 @@ def _shadow(path: str) -> None:
     _mount(path, below, flags=BIND | RECURSIVE)
     _mount("overlay", path, "overlay", data=f"lowerdir={below},upperdir={upper},workdir={work}")
     for point in inner:
-        _mount(f"{STORE}/below{point}", point, flags=BIND | RECURSIVE)
+        with contextlib.suppress(FileNotFoundError):  # a container's, which has ended meanwhile
+            _mount(f"{STORE}/below{point}", point, flags=BIND | RECURSIVE)
     _libc.umount2(os.fsencode(below), DETACH)
 
 
